@@ -82,7 +82,10 @@ def package(
 
     for flag in ("budget_ms", "remeasure"):
         if getattr(policy, flag) is not None:
-            raise UsageError(f"{OPTION_FLAGS[flag]} does not apply to Triton: {_BUDGET}", "pass --frames or --cascade")
+            raise UsageError(
+                f"{OPTION_FLAGS[flag]} does not apply to Triton: {_BUDGET}",
+                "omit it; a frame-flexible network takes --frames or --cascade",
+            )
     opened = open_bundle(bundle)
     chosen = family_of(opened.manifest).resolve(opened.manifest, policy).policy
     options = PackageOptions(  # which validates the texts

@@ -109,7 +109,7 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
                 request_parameters="A request may carry two parameters, as strings or numbers: `frames` (one of "
                 f"{counts}, or several separated by commas) and `cascade` (a confidence: run at the smallest count "
                 "first, then at the next one until the confidence exceeds it).",
-                batching="Clips run at the same frame count share its calls; clips leave a cascade independently.",
+                batching="Clips that run at the same frame count share calls; clips leave a cascade independently.",
                 batched_part="the part of a frame count",
             ),
         )

@@ -126,8 +126,10 @@ MISREADS_NUMPY_2 = False
 
 
 class TritonError:
-    def __init__(self, message: str) -> None:
-        self._message = message
+    INTERNAL, INVALID_ARG, UNAVAILABLE = range(3)
+
+    def __init__(self, message: str, code: int = INTERNAL) -> None:
+        self._message, self.code = message, code
 
     def message(self) -> str:
         return self._message

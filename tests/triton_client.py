@@ -5,7 +5,8 @@ Usage: ``python triton_client.py ADDRESS REQUESTS.npz RESPONSES.npz``. This file
 ``REQUESTS.npz`` holds the clips as arrays by name, and ``requests``, a JSON text: the number of concurrent ``clients``,
 and a list of requests with ``model``, ``clips`` (a name), ``parameters`` and ``outputs`` (None: all).
 ``RESPONSES.npz`` holds the outputs of request number N as ``N/LOGITS`` and so on, or the text of its error as
-``N/error``; ``N/times`` are the times at which it was sent and answered, in seconds of one clock.
+``N/error`` and its HTTP status as ``N/status``; ``N/times`` are the times at which it was sent and answered, in seconds
+of one clock.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def main(address: str, requests: str, responses: str) -> None:
 def send(
     address: str, frames: np.ndarray, model: str, parameters: dict[str, object], outputs: list[str] | None
 ) -> dict[str, np.ndarray]:
-    """Return the outputs of a request by name, or its ``error``."""
+    """Return the outputs of a request by name, or its ``error`` and HTTP ``status``."""
     if not hasattr(_state, "client"):
         _state.client = triton.InferenceServerClient(address, connection_timeout=LIMIT_S, network_timeout=LIMIT_S)
     given = triton.InferInput("FRAMES", list(frames.shape), "UINT8")
@@ -53,7 +54,7 @@ def send(
     try:
         result = _state.client.infer(model, [given], outputs=requested, parameters=parameters)
     except InferenceServerException as error:
-        return {"error": np.array(error.message())}
+        return {"error": np.array(error.message()), "status": np.array(str(error.status()))}
     times = np.array([sent_s, time.perf_counter()])
     names = [each["name"] for each in result.get_response()["outputs"]]
     values = {name: result.as_numpy(name) for name in names}

@@ -33,8 +33,8 @@ From this folder:
             exec tritonserver --model-repository=/models --disable-auto-complete-config'
 
 The server's Python has to be version 3.10 or newer and needs these packages. Servers before release 24.11 misread the
-arrays of NumPy 2, in which case `{name}` refuses to load. {parts}{schedule}Clips pass through shared memory: {shm} GB
-is enough for {slots} clips that run and {slots} that wait, with frames of 640 x 480; larger frames need more.
+arrays of NumPy 2, in which case `{name}` refuses to load. {parts}{schedule}Clips pass through shared memory: {shm} GiB
+is enough for {clips} clips that run and {clips} that wait, with frames of 640 x 480; larger frames need more.
 
 ## Send a request
 
@@ -53,8 +53,8 @@ is enough for {slots} clips that run and {slots} that wait, with frames of 640 x
 - `CLASS` int32 `[clips, 1]`: the most probable class{class_name}.
 - `EXIT_STEP` int32 `[clips, 1]`: 1-based. `FRAMES_USED` int32 `[clips, 1]`: number of frames that the network read.
 
-{request_parameters} Without parameters, the repository's default policy applies: `{policy}`. A clip that fails fails
-its request, and no other one, with one line that states the reason.
+{request_parameters} Without parameters, the repository's default policy applies: `{policy}`. If a clip
+fails, its request fails with one line that states the reason; other requests are not affected.
 
 ## Batching
 
@@ -106,9 +106,10 @@ def readme(
     """Return the README for a repository whose network has this ``config``."""
     manifest, slots, frames = bundle.manifest, config.max_batch_size, serving.max_frames
     inflight, python = options.schedule == "inflight", options.parts == "python"
+    clips = max(1, slots // serving.rows)
     batching = (_INFLIGHT if inflight else _LOCKSTEP).format(
         name=config.name,
-        slots=max(1, slots // serving.rows),
+        slots=clips,
         wait=f"{(config.batching_us or 0) / 1000:g}",
         batched_part=serving.text.batched_part,
     )
@@ -122,8 +123,8 @@ def readme(
         parts=_PYTHON_PARTS if python else _ONNX_PARTS,
         schedule=_NEEDS_SENDER if inflight else "",
         schedule_text=batching,
-        slots=slots,
-        shm=_shared_gigabytes(slots, frames),
+        clips=clips,
+        shm=_shared_gigabytes(clips, frames),
         example=(1, frames, 240, 320, 3),
         classes=manifest.classes,
         class_name="" if manifest.class_names is None else "; `CLASS_NAME` bytes `[clips, 1]`: its name",
@@ -145,9 +146,9 @@ def _wrapped(block: str) -> str:
     )
 
 
-def _shared_gigabytes(slots: int, frames: int) -> int:
+def _shared_gigabytes(clips: int, frames: int) -> int:
     """Return the shared memory, in GiB, for three full batches.
 
     Two are those of two instances, or one that runs and one that waits; the third is a copy for the preprocessing.
     """
-    return max(1, math.ceil(3 * slots * frames * 640 * 480 * 3 / 2**30))
+    return max(1, math.ceil(3 * clips * frames * 640 * 480 * 3 / 2**30))

@@ -76,7 +76,7 @@ class ServedRequest:
 
     def end_clip(self, place: int, result: Prediction | VbenchError) -> None:
         """Record the result of a clip, and answer if it was the last one."""
-        failed = isinstance(result, VbenchError) or self.answered
+        failed, abandoned = isinstance(result, VbenchError), self.answered
         with self._lock:
             self._remaining -= 1
             if isinstance(result, VbenchError):
@@ -87,15 +87,25 @@ class ServedRequest:
         if last:
             self._answer_once(self._error or [each for each in self._results if each is not None])
             self._ended()
-        self._observer.count(None if failed else self._results[place])
+        if not abandoned:
+            self._observer.count(None if failed else self._results[place])
 
     def abandon(self, error: VbenchError) -> None:
-        """Answer with an error now; the clips end at their next decisions."""
-        self._answer_once(error)
+        """Answer with an error now, and count the clips that have not ended as failed.
 
-    def _answer_once(self, answer: Answer) -> None:
+        They end at their next decisions.
+        """
+        with self._lock:
+            remaining = self._remaining
+        if self._answer_once(error):
+            for _ in range(remaining):
+                self._observer.count(None)
+
+    def _answer_once(self, answer: Answer) -> bool:
+        """Answer unless the request has been answered; return whether it had not been."""
         with self._lock:
             if self.answered:
-                return
+                return False
             self.answered = True
         self._answer(answer)
+        return True

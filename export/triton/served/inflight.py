@@ -21,7 +21,7 @@ from .messages import response
 from .metrics import ClipMetrics
 from .one_line import one_line
 from .served_network import ServedNetwork
-from .stream_thread import StreamThreads
+from .stream_thread import StreamThread, StreamThreads
 
 _WATCH_S = 0.25
 _CANCEL_AFTER_S = 1.0  # finding out whether a request was given up costs a round trip to the server
@@ -37,6 +37,7 @@ class _InFlight:
         request: the backend's request, which may own the memory of the frames.
         clips: number of its clips.
         served: None until the clips have been read, and after the last one has ended.
+        stream: the stream that runs the clips.
     """
 
     request: Any
@@ -44,6 +45,12 @@ class _InFlight:
     started_s: float
     clips: int = 0
     served: ServedRequest | None = None
+    stream: StreamThread | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether the request has not been answered."""
+        return self.served is not None and not self.served.answered
 
 
 class InFlightServer:
@@ -86,7 +93,7 @@ class InFlightServer:
             answer, ended = partial(_send, entry), partial(self._release, entry)
             served = ServedRequest(policy, len(frames), answer, self._metrics, ended)
             self._admit(entry, served, len(frames))
-            self._streams.submit(policy, served.clips(frames))
+            entry.stream = self._streams.submit(policy, served.clips(frames))
         except VbenchError as error:
             self._fail(entry, error)
         except Exception as error:  # a bug; other requests are not affected
@@ -106,7 +113,8 @@ class InFlightServer:
             self._in_flight.add(entry)
 
     def _has_room(self, clips: int, most: int) -> bool:
-        return not self._in_flight or sum(each.clips for each in self._in_flight) + clips <= most
+        waiting = [each.clips for each in self._in_flight if each.waits]  # those answered early end at their next step
+        return not waiting or sum(waiting) + clips <= most
 
     def _release(self, entry: _InFlight) -> None:
         with self._changed:
@@ -127,7 +135,9 @@ class InFlightServer:
         while not self._closing.wait(_WATCH_S):
             now_s = time.monotonic()
             late = [each for each in self._snapshot() if now_s - each.started_s > self._limit_s]
-            self._abandon(late, OverloadError(f"not answered within {self._limit_s:g} s", "send fewer clips at a time"))
+            self._retire_streams(late)
+            problem = f"not answered within {self._limit_s:g} s"
+            self._abandon(late, OverloadError(problem, "send fewer clips at a time, or see the server's log"))
             older = [each for each in self._snapshot() if now_s - each.started_s > _CANCEL_AFTER_S]
             given_up = [each for each in older if _is_given_up(each)]
             self._abandon(given_up, EngineError("the client canceled the request", "send it again"))
@@ -135,13 +145,24 @@ class InFlightServer:
     def _snapshot(self) -> list[_InFlight]:
         """Return the requests that have not been answered."""
         with self._changed:
-            return [each for each in self._in_flight if each.served is not None and not each.served.answered]
+            return [each for each in self._in_flight if each.waits]
+
+    def _retire_streams(self, late: Sequence[_InFlight]) -> None:
+        """Replace the streams of requests that took too long: a call to a part may never return."""
+        for stream in {each.stream for each in late if each.stream is not None}:
+            if self._streams.retire(stream):
+                pb_utils.Logger.log_warn(
+                    f"clips of a stream took more than {self._limit_s:g} s, so that a new stream takes its place; "
+                    "a model of a part may hang"
+                )
 
     def _abandon(self, entries: Sequence[_InFlight], error: VbenchError) -> None:
         for entry in entries:
             served = entry.served
             if served is not None:
                 served.abandon(error)
+        with self._changed:
+            self._changed.notify_all()  # their clips no longer take up room
 
 
 def _is_given_up(entry: _InFlight) -> bool:

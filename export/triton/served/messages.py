@@ -9,7 +9,7 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from numpy.typing import ArrayLike, NDArray
 
-from ....errors import UsageError, VbenchError
+from ....errors import FrameError, OverloadError, UsageError, VbenchError
 from ....runtime.scheduler.results import Prediction
 from .clip_request import Answer
 from .one_line import one_line
@@ -49,7 +49,15 @@ def response(answer: Answer, request: Any) -> Any:
 
 
 def _error(problem: object) -> Any:
-    return pb_utils.InferenceResponse(output_tensors=[], error=pb_utils.TritonError(one_line(problem)))
+    """Return a response whose error code tells a client whether its request, the load or the server is at fault."""
+    kinds = pb_utils.TritonError
+    if isinstance(problem, (UsageError, FrameError)):
+        error = kinds(one_line(problem), kinds.INVALID_ARG)
+    elif isinstance(problem, OverloadError):
+        error = kinds(one_line(problem), kinds.UNAVAILABLE)
+    else:
+        error = kinds(one_line(problem))
+    return pb_utils.InferenceResponse(output_tensors=[], error=error)
 
 
 def _outputs(predictions: Sequence[Prediction]) -> dict[str, NDArray[Any]]:

@@ -44,5 +44,4 @@ class TritonPythonModel:
     def finalize(self) -> None:
         """End all threads."""
         self._server.close()
-        self._network.close()
         self._metrics.close()

@@ -70,11 +70,13 @@ class Parts:
             raise EngineError(f"cannot call the model {model}: {one_line(error)}", _HINT) from None
         if response.has_error():
             raise EngineError(f"the model {model} failed: {one_line(response.error().message())}", _HINT)
-        output: Array = pb_utils.get_output_tensor_by_name(response, spec.output.name).as_numpy()
-        expected = (len(inputs[0]), *spec.output.shape[1:])
-        if output.shape != expected:
+        tensor = pb_utils.get_output_tensor_by_name(response, spec.output.name)
+        expected = f"{spec.output.name} {spec.output.dtype} {[len(inputs[0]), *spec.output.shape[1:]]}"
+        output = None if tensor is None else np.asarray(tensor.as_numpy())
+        found = "nothing" if output is None else f"{spec.output.name} {output.dtype} {list(output.shape)}"
+        if output is None or found != expected:
             raise EngineError(
-                f"the model {model} returned the shape {list(output.shape)} instead of {list(expected)}",
+                f"the model {model} returned {found} instead of {expected}",
                 "write the repository again with vbench package",
             )
         return output

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from difflib import get_close_matches
 from typing import Any
 
-from ....errors import UsageError
+from ....errors import BundleError, UsageError
 from ....runtime.bundle.manifest import Manifest
 from ....runtime.families import family_of
 from ....runtime.policies.base import Policy
@@ -23,19 +24,25 @@ class RequestPolicies:
         """Read the default policy.
 
         Raises:
-            UsageError: the settings contain no valid policy.
+            UsageError, BundleError: the settings contain no valid policy for the network.
         """
         self._manifest, self._family = manifest, family_of(manifest)
         self._allowed = settings.parameters
-        self._choice = PolicyChoice.from_record(settings.choice, SETTINGS)
-        self.default = policy_of(settings.policy, SETTINGS)
+        try:
+            self._choice = PolicyChoice.from_record(settings.choice, SETTINGS)
+        except (KeyError, TypeError, ValueError):
+            raise BundleError(f"{SETTINGS} has an invalid choice", "write the repository again") from None
+        policy = policy_of(settings.policy, SETTINGS)
+        self.default = self._family.resolve(manifest, PolicyChoice(policy=policy)).policy
 
     def policy_for(self, parameters: Mapping[str, Any]) -> Policy:
         """Return the policy that a request's parameters select; parameters of servers and clients are ignored.
 
         Raises:
-            UsageError: a parameter does not apply to the network, or its value is not valid.
+            UsageError: a parameter does not apply to the network, looks like a misspelled one, or has an invalid value.
         """
+        for name in parameters:
+            _check_name(name)
         given = {name: value for name, value in parameters.items() if name in _FIELDS}
         if not given:
             return self.default
@@ -49,6 +56,16 @@ class RequestPolicies:
         changes = {_FIELDS[name][0]: _FIELDS[name][1](name, value) for name, value in given.items()}
         choice = replace(self._choice, **changes)
         return self._family.resolve(self._manifest, choice).policy
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that was probably meant for vbench: another option of the policy, or a misspelled parameter."""
+    if name in _FIELDS:
+        return
+    meant = get_close_matches(name, _FIELDS, n=1, cutoff=_SIMILAR)
+    if meant or name in _OTHER_OPTIONS:
+        hint = f"did you mean {meant[0]}?" if meant else f"pass {' or '.join(_FIELDS)}"
+        raise UsageError(f"there is no parameter {name}", hint)
 
 
 def parameters_of(text: str) -> dict[str, Any]:
@@ -77,6 +94,8 @@ def _counts(name: str, value: Any) -> tuple[int, ...]:
         raise UsageError(f"the parameter {name} is {value!r}, which is not an integer", "pass an integer") from None
 
 
+_SIMILAR = 0.8  # of the ratio of equal characters
+_OTHER_OPTIONS = frozenset(each.name for each in fields(PolicyChoice))
 _Parse = Callable[[str, Any], Any]
 # Each parameter's field of PolicyChoice, and the function that parses its value.
 _FIELDS: Mapping[str, tuple[str, _Parse]] = {

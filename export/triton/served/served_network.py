@@ -51,7 +51,6 @@ class ServedNetwork:
         self.steps = len(self.family.steps(manifest))
         self.options = StreamOptions(_SCHEDULES[settings.schedule], slots=settings.slots)
         self._policies = RequestPolicies(manifest, settings)
-        self._parts = Parts(manifest.parts, settings.models, settings.rows)
 
     def read(self, request: Any) -> RequestContent:
         """Return the contents of a request.
@@ -71,14 +70,14 @@ class ServedNetwork:
         """Return a key that is equal for policies that may share a stream."""
         return stream_key(policy, self.family.route(self.bundle.manifest, policy))
 
-    def network(self, policy: Policy, clip_named: Callable[[str], ClipWithPolicy]) -> Network:
+    def parts(self) -> Parts:
+        """Return the parts, with threads of their own: a call that hangs keeps its thread."""
+        return Parts(self.bundle.manifest.parts, self.settings.models, self.settings.rows)
+
+    def network(self, policy: Policy, clip_named: Callable[[str], ClipWithPolicy], parts: Parts) -> Network:
         """Return a network, with an engine of its own, for clips whose policies have the stream key of ``policy``."""
         policies = ClipPolicies(policy, clip_named)
-        return Network(self.bundle, ServerEngine(self._parts), policies, parts=frozenset(self.settings.models))
-
-    def close(self) -> None:
-        """Release the threads of the parts."""
-        self._parts.close()
+        return Network(self.bundle, ServerEngine(parts), policies, parts=frozenset(self.settings.models))
 
 
 def named(clip: ServedClip) -> NamedClip:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ....errors import BundleError
 from ....json_file import read_json
@@ -50,13 +51,37 @@ def read_settings(path: Path) -> ServedSettings:
     """Return the settings stored in a file.
 
     Raises:
-        BundleError: the file is missing, or was written by another version of vbench.
+        BundleError: the file is missing, was written by another version of vbench, or has an invalid value.
     """
     content = read_json(path, BundleError, _HINT)
     version = content.pop("schema_version", None)
     if version != SCHEMA_VERSION:
-        raise BundleError(f"{path} has schema version {version}, not {SCHEMA_VERSION}", _HINT)
+        raise BundleError(f"{path} has schema version {version!r}, not {SCHEMA_VERSION}", _HINT)
     try:
-        return ServedSettings(**{**content, "parameters": tuple(content["parameters"])})
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"{path} is incomplete ({error})", _HINT) from None
+        settings = ServedSettings(**{**content, "parameters": tuple(content["parameters"])})
+    except (KeyError, TypeError):
+        raise BundleError(f"{path} does not have the fields of schema version {SCHEMA_VERSION}", _HINT) from None
+    if wrong := _wrong_field(settings):
+        raise BundleError(f"{path} has an invalid {wrong}: {getattr(settings, wrong)!r}", _HINT)
+    return settings
+
+
+def _wrong_field(settings: ServedSettings) -> str:
+    """Return the name of a field with an invalid value, or ""."""
+    valid = {
+        "schedule": settings.schedule in get_args(Scheduling),
+        "slots": _is_count(settings.slots),
+        "rows": _is_count(settings.rows),
+        "limit_s": type(settings.limit_s) in (int, float) and 0 < settings.limit_s < math.inf,
+        "models": isinstance(settings.models, dict)
+        and bool(settings.models)
+        and all(isinstance(name, str) for name in settings.models.values()),
+        "parameters": all(isinstance(name, str) for name in settings.parameters),
+        "policy": isinstance(settings.policy, dict),
+        "choice": isinstance(settings.choice, dict),
+    }
+    return next((name for name, is_valid in valid.items() if not is_valid), "")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1

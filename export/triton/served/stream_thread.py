@@ -25,7 +25,7 @@ class StreamThread:
 
     def __init__(self, served: ServedNetwork, policy: Policy) -> None:
         """Start the thread, for clips with policies that may share a stream with ``policy``."""
-        self._served, self._policy = served, policy
+        self._served, self._policy, self._parts = served, policy, served.parts()
         self._lock = threading.Lock()
         self._by_name: dict[str, ServedClip] = {}
         self._by_number: dict[int, ServedClip] = {}
@@ -57,12 +57,18 @@ class StreamThread:
         return self._thread.is_alive()
 
     def _network(self) -> Network:
-        return self._served.network(self._policy, self._by_name.__getitem__)
+        return self._served.network(self._policy, self._by_name.__getitem__, self._parts)
 
     def _open(self) -> ClipStream:
         return self._network().open_stream(self._served.options)
 
     def _run(self) -> None:
+        try:
+            self._run_to_end()
+        finally:
+            self._parts.close()
+
+    def _run_to_end(self) -> None:
         while True:
             try:
                 for result in self._stream.results():
@@ -93,32 +99,46 @@ class StreamThread:
 
 
 class StreamThreads:
-    """The streams of a network, one for each set of policies that may share batches; used by one thread.
+    """The streams of a network, one for each set of policies that may share batches. Thread-safe.
 
     Beyond a number of streams, the least recently used one is finished.
     """
 
     def __init__(self, served: ServedNetwork) -> None:
         self._served = served
+        self._lock = threading.Lock()
         self._streams: OrderedDict[tuple[object, ...], StreamThread] = OrderedDict()
         self._finishing: list[StreamThread] = []
 
-    def submit(self, policy: Policy, clips: Sequence[ServedClip]) -> None:
-        """Add the clips of a request to the stream for their policy."""
+    def submit(self, policy: Policy, clips: Sequence[ServedClip]) -> StreamThread:
+        """Add the clips of a request to the stream for their policy, and return the stream."""
         key = self._served.stream_key(policy)
-        if key not in self._streams:
-            self._streams[key] = StreamThread(self._served, policy)
-        self._streams.move_to_end(key)
-        self._streams[key].submit(clips)
-        while len(self._streams) > _MAX_STREAMS:
-            self._finish(next(iter(self._streams)))
+        with self._lock:
+            stream = self._streams.get(key)
+            if stream is None:
+                stream = self._streams[key] = StreamThread(self._served, policy)
+            self._streams.move_to_end(key)
+            stream.submit(clips)
+            while len(self._streams) > _MAX_STREAMS:
+                self._finish(next(iter(self._streams)))
+        return stream
+
+    def retire(self, stream: StreamThread) -> bool:
+        """Give later requests another stream, because this one may wait forever; return whether it was in use."""
+        with self._lock:
+            for key in [key for key, each in self._streams.items() if each is stream]:
+                self._finish(key)
+                return True
+        return False
 
     def close(self, limit_s: float) -> None:
         """Finish all streams, and wait for their threads for at most ``limit_s``."""
-        for key in list(self._streams):
-            self._finish(key)
+        with self._lock:
+            for key in list(self._streams):
+                self._finish(key)
+            finishing = list(self._finishing)
         end_s = time.monotonic() + limit_s
-        for stream in self._finishing:
+        for stream in finishing:
             stream.join(max(0.0, end_s - time.monotonic()))
 
     def _finish(self, key: tuple[object, ...]) -> None:

@@ -128,7 +128,9 @@ def test_inputs_of_different_sizes_do_not_share_a_batch() -> None:
     engine = ServerEngine(recorder.parts)
     for width in (WIDTH, WIDTH + 1):
         engine.run("double", np.zeros((1, width), np.float32), out=engine.zeros((1, width)))
-    with pytest.raises(EngineError, match=r"the model model_double returned the shape \[1, 3\] instead of \[1, 2\]"):
+    with pytest.raises(
+        EngineError, match=r"the model model_double returned out float32 \[1, 3\] instead of out float32 \[1, 2\]"
+    ):
         engine.get(np.zeros(1))
     assert sorted(recorder.calls) == [("double", 1), ("double", 1)]
     recorder.parts.close()

@@ -248,6 +248,51 @@ def test_clips_that_cannot_be_submitted_are_an_error(
     assert answer.said() == "ZeroDivisionError: division by zero; report it"
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("first_treshold", "there is no parameter first_treshold; did you mean first_threshold?"),
+        ("gates", "there is no parameter gates; pass first_threshold or gate_threshold or frames or cascade"),
+        ("budget_ms", "there is no parameter budget_ms; pass first_threshold or"),
+    ],
+)
+def test_a_misspelled_parameter_is_an_error(
+    name: str, said: str, tiny_bundle: Bundle[FrameExitManifest], serve: Serve
+) -> None:
+    server = serve(tiny_bundle, FrameExitPolicy(0.95))
+    clip = noise(10, 0)[None]
+    wrong, other = server.ask("tiny", Request(clip, {name: 1}), Request(clip, {"priority": 1}))
+    assert wrong.said().startswith(said)
+    assert wrong.error().code == fakes_triton.TritonError.INVALID_ARG
+    assert not other.has_error(), "servers and clients have parameters of their own"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"schedule": "foo"}, "an invalid schedule: 'foo'"),
+        ({"slots": "x"}, "an invalid slots: 'x'"),
+        ({"slots": 0}, "an invalid slots: 0"),
+        ({"rows": 0}, "an invalid rows: 0"),
+        ({"limit_s": "a"}, "an invalid limit_s: 'a'"),
+        ({"models": {}}, "an invalid models: {}"),
+        ({"models": []}, "an invalid models: []"),
+        ({"choice": {}}, "an invalid choice"),
+        ({"choice": []}, "an invalid choice: []"),
+        ({"policy": {"kind": "cascade", "counts": [4, 8], "threshold": 0.5}}, ""),
+        ({"schema_version": "2"}, "has schema version '2', not 2"),
+        ({"more": 1}, "does not have the fields of schema version 2"),
+    ],
+)
+def test_edited_settings_are_refused(
+    settings: dict[str, Any], said: str, tiny_bundle: Bundle[FrameExitManifest], serve: Serve
+) -> None:
+    with pytest.raises(fakes_triton.TritonModelException) as raised:
+        serve(tiny_bundle, FrameExitPolicy(0.95), settings)
+    assert said in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_policy_without_parameters_rejects_them(tiny_bundle: Bundle[FrameExitManifest], serve: Serve) -> None:
     server = serve(tiny_bundle, Confidence(0.7))
     (answer,) = server.ask("tiny", Request(noise(10, 1)[None], {"first_threshold": 0.5}))
@@ -302,7 +347,7 @@ def test_a_part_of_another_shape_is_an_error(tiny_bundle: Bundle[FrameExitManife
     server = serve(tiny_bundle, FrameExitPolicy(1.0, (1.0,)))
     server.failures["tiny_classifier_10"] = lambda inputs: np.zeros((len(inputs["state"]), 3), np.float32)
     (answer,) = server.ask("tiny", Request(noise(10, 1)[None]))
-    words = "the model tiny_classifier_10 returned the shape [1, 3] instead of [1, 5]; write the repository again"
+    words = "the model tiny_classifier_10 returned logits float32 [1, 3] instead of logits float32 [1, 5]; write"
     assert answer.said().startswith(words)
 
 
@@ -318,12 +363,17 @@ def test_a_request_that_takes_too_long_is_answered(tiny_bundle: Bundle[FrameExit
     running, queued, third = (Request(noise(10, seed)[None]) for seed in range(3))
     server.networks["tiny"].execute([running, queued, third])
     for request in (running, queued):
-        assert request.sender.wait().said() == "not answered within 0.3 s; send fewer clips at a time"
+        words = "not answered within 0.3 s; send fewer clips at a time, or see the server's log"
+        assert request.sender.wait().said() == words
     assert third.sender.wait().said() == "no slot became free within 0.3 s; send requests less often"
-    proceed.set()
+    assert third.sender.wait().error().code == fakes_triton.TritonError.UNAVAILABLE
+    assert MetricFamily.values("vbench_clips_failed_total") == {"": 2}
     fakes_triton.InferenceRequest.call = part  # type: ignore[method-assign]
-    (answer,) = server.ask("tiny", Request(noise(10, 1)[None], {"first_threshold": 0}))
-    assert not answer.has_error()
+    for _ in range(4):  # although the call of the first stream has not returned
+        (answer,) = server.ask("tiny", Request(noise(10, 1)[None], {"first_threshold": 0}))
+        assert not answer.has_error()
+    assert sum("a new stream takes its place" in line for line in fakes_triton.Logger.warnings) == 1
+    proceed.set()
 
 
 def test_a_canceled_request_ends_early(

@@ -216,6 +216,7 @@ def test_a_bad_request_fails_alone(server: TritonServer, frameexit: Bundle[Any],
     for answer, (_, words) in zip(answers[::2], cases, strict=True):
         assert words in str(answer["error"])
         assert "\n" not in str(answer["error"])
+        assert answer["status"] == "400"
     for answer in answers[1::2]:
         same(answer, [expected])
 
