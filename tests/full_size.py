@@ -13,7 +13,7 @@ from tests import ffn, x3d
 from tests.bundle_cache import cached_export
 from tests.golden.make_checkpoint import state_dict
 from tests.networks import b3_size, noise_clips, save_checkpoint
-from tests.test_flexible_golden import EXPORTED
+from tests.test_flexible_golden import EXPORTED, FAST
 from vbench.export.exporter import Calibration, ExportOptions, export_checkpoint
 from vbench.export.options import Layout
 from vbench.models.frameexit.efficientnet import efficientnet_trunk
@@ -97,7 +97,10 @@ _ONE_PART = (
     _x3d("slowfast"),
 )
 # For the tests: frame-flexible networks as other tests export them, because tracing one takes seconds per frame count.
-NETWORKS = (*_ONE_PART, *(_frame_counts(model, layout, counts) for (model, layout), counts in EXPORTED.items()))
+NETWORKS = (
+    *_ONE_PART,
+    *(_frame_counts(model, layout, counts) for (model, layout), counts in (EXPORTED | FAST).items()),
+)
 # For docs/tensorrt.md: at all frame counts they were trained for, in both layouts.
 ALL_NETWORKS = (
     *_ONE_PART,

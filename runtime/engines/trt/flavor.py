@@ -3,7 +3,7 @@
 TensorRT times kernels on the GPU that it builds for, so a plan belongs to one GPU model and is built on it.
 TensorRT-RTX compiles kernels on the GPU when a plan first runs; its plans are built for a compute capability, on any
 machine, even one without a GPU. Otherwise, both have the same API. The differences below were determined from the
-bindings of TensorRT 10.16 and 11.4 and of TensorRT-RTX 1.7.1:
+bindings of TensorRT-RTX 1.7.1, and those of the execution side of TensorRT 10.16 and 11.4:
 
 - TensorRT-RTX has ``ComputeCapability`` and ``IBuilderConfig.set_compute_capability``; without them, it builds for a
   default set of capabilities.
