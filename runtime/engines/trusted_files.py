@@ -47,6 +47,10 @@ class UntrustedError(Exception):
     """Raised for a file that is not trusted; the message is the reason, as a predicate whose subject is the file."""
 
 
+class ForeignError(UntrustedError):
+    """Raised for a file that another user or machine has signed, or nobody."""
+
+
 def engine_folder(bundle: Path, *names: str) -> Path:
     """Return the folder for the bundle's engines that were built from the build inputs ``names``."""
     return bundle.resolve() / PLANS / "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", name) for name in names)
@@ -240,10 +244,7 @@ def _record(path: Path, key: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UntrustedError("has no readable record") from None
     if not isinstance(found, str) or not hmac.compare_digest(found.encode(), signature.encode()):
-        raise UntrustedError(
-            "was not built by this user on this machine (its signature is invalid); vbench trust accepts such plans "
-            "before they are rebuilt"
-        )
+        raise ForeignError("was not built by this user on this machine (its signature is invalid)")
     return {**record, SIGNATURE: found}
 
 

@@ -16,7 +16,7 @@ from ....errors import BundleError, MissingError, VbenchError
 from ..device import TF32
 from ..graph_check import TensorInfo
 from .flavor import Flavor
-from .interrupts import cancelling_monitor, postponed_signals
+from .interrupts import canceling_monitor, postponed_signals
 from .logger import LogMessage, logger_of, reason
 from .network_layers import network_precision_counts
 from .precision_check import precision_counts
@@ -80,7 +80,7 @@ def build_plan(flavor: Flavor, trt: Any, job: BuildJob, timings: bytes = b"") ->
         config = _config(flavor, trt, builder, network, job, messages)
         cache = None if flavor.builds_ahead else _use_timings(config, timings)
         layers = network_precision_counts(network) if flavor.builds_ahead else {}
-        config.progress_monitor = cancelling_monitor(trt, received)
+        config.progress_monitor = canceling_monitor(trt, received)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
             raise _failure(flavor, trt, job, messages)

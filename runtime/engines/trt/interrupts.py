@@ -41,7 +41,7 @@ def postponed_signals() -> Iterator[ReceivedSignals]:
             handlers[number](number, frame)
 
 
-def cancelling_monitor(trt: Any, received: ReceivedSignals) -> Any:
+def canceling_monitor(trt: Any, received: ReceivedSignals) -> Any:
     """Return a progress monitor that cancels its build once a signal has been received."""
     return _monitor_class(trt)(received)
 

@@ -19,6 +19,7 @@ from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..device import TF32
 from ..trusted_files import (
+    ForeignError,
     Say,
     UntrustedError,
     engine_folder,
@@ -170,7 +171,8 @@ class PlanCache:
         except FileNotFoundError:
             return None
         except UntrustedError as reason:
-            self.say(rejection_message(self._path(part), reason))
+            how = "; to accept such plans, run vbench trust before they are rebuilt"
+            self.say(rejection_message(self._path(part), reason) + how * isinstance(reason, ForeignError))
             return None
 
     def _stamp(self, part: str) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..device import TF32
 from ..graph_check import check_signature, is_large_part
-from .build import BuildJob, build_plan, engine_tensors, layer_counts
+from .build import BuildJob, BuiltPlan, build_plan, engine_tensors, layer_counts
 from .cuda_driver import Cuda
 from .logger import logger_of, reason
 from .plan_cache import BuildResult, Plan, PlanCache, Precision
@@ -72,13 +72,13 @@ class PlanBuilder:
         check = partial(check_signature, self.bundle, part)
         job = BuildJob(part, self.files[part], wanted, self.rows, target.sm, self.workspace_bytes, check)
         built = build_plan(target.flavor, self.trt, job, timings)
-        layers = built.network_layers if target.flavor.builds_ahead else self._inspect(part, built.plan)
+        layers = self._layers(part, built)
         check_layers(part, wanted, layers)
         return BuildResult(built, layers)
 
-    def _inspect(self, part: str, plan: bytes) -> dict[str, int]:
-        """Return the matrix-product layers of a plan by precision."""
-        raise NotImplementedError  # only on a GPU
+    def _layers(self, part: str, built: BuiltPlan) -> dict[str, int]:  # noqa: ARG002 - a loader names the part
+        """Return the matrix-product layers by precision, as far as they are known without a GPU."""
+        return built.network_layers
 
     def _compute_precision(self, part: str) -> str:
         """Return the compute precision of a part's layers; most parts are the same in all precisions."""
@@ -109,8 +109,10 @@ class PlanLoader(PlanBuilder):
             self.plans.say(f"{part}: rebuilding the plan, which TensorRT cannot load: {why}")
         raise _load_error(part, why)
 
-    def _inspect(self, part: str, plan: bytes) -> dict[str, int]:
-        engine, why = self._deserialize(plan)
+    def _layers(self, part: str, built: BuiltPlan) -> dict[str, int]:
+        if self.plans.target.flavor.builds_ahead:
+            return super()._layers(part, built)
+        engine, why = self._deserialize(built.plan)
         if engine is None:
             raise _load_error(part, why)
         return layer_counts(self.trt, engine)

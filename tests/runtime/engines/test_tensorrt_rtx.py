@@ -286,7 +286,7 @@ class TestTrust:
     def test_not_trusted(self, foreign: Bundle[Any]) -> None:
         lines: list[str] = []
         build(foreign, parts=frozenset(["gate_02"]), say=lines.append)
-        assert "its signature is invalid); vbench trust accepts" in lines[0]
+        assert "its signature is invalid); to accept such plans, run vbench trust" in lines[0]
         assert lines[1].startswith("building the TensorRT-RTX plan of gate_02")
 
     def test_trusted(
