@@ -279,7 +279,7 @@ def test_a_misspelled_parameter_is_an_error(
         ({"models": []}, "an invalid models: []"),
         ({"choice": {}}, "an invalid choice"),
         ({"choice": []}, "an invalid choice: []"),
-        ({"policy": {"kind": "cascade", "counts": [4, 8], "threshold": 0.5}}, ""),
+        ({"policy": {"kind": "cascade", "counts": [4, 8], "threshold": 0.5}}, "has no frame counts to choose from"),
         ({"schema_version": "2"}, "has schema version '2', not 2"),
         ({"more": 1}, "does not have the fields of schema version 2"),
     ],
@@ -351,15 +351,21 @@ def test_a_part_of_another_shape_is_an_error(tiny_bundle: Bundle[FrameExitManife
     assert answer.said().startswith(words)
 
 
-def test_a_request_that_takes_too_long_is_answered(tiny_bundle: Bundle[FrameExitManifest], serve: Serve) -> None:
-    server = serve(tiny_bundle, FrameExitPolicy(1.0, (1.0,)), {"limit_s": 0.3, "slots": 1})
-    proceed, part = threading.Event(), server.part
+def pause_parts(server: Server) -> threading.Event:
+    """Let calls of parts wait until the returned event is set."""
+    proceed = threading.Event()
 
     def paused(*call: Any) -> InferenceResponse:
         assert proceed.wait(30)
-        return part(*call)
+        return server.part(*call)
 
     fakes_triton.InferenceRequest.call = paused  # type: ignore[method-assign]
+    return proceed
+
+
+def test_a_request_that_takes_too_long_is_answered(tiny_bundle: Bundle[FrameExitManifest], serve: Serve) -> None:
+    server = serve(tiny_bundle, FrameExitPolicy(1.0, (1.0,)), {"limit_s": 0.3, "slots": 1})
+    proceed = pause_parts(server)
     running, queued, third = (Request(noise(10, seed)[None]) for seed in range(3))
     server.networks["tiny"].execute([running, queued, third])
     for request in (running, queued):
@@ -368,7 +374,7 @@ def test_a_request_that_takes_too_long_is_answered(tiny_bundle: Bundle[FrameExit
     assert third.sender.wait().said() == "no slot became free within 0.3 s; send requests less often"
     assert third.sender.wait().error().code == fakes_triton.TritonError.UNAVAILABLE
     assert MetricFamily.values("vbench_clips_failed_total") == {"": 2}
-    fakes_triton.InferenceRequest.call = part  # type: ignore[method-assign]
+    fakes_triton.InferenceRequest.call = server.part  # type: ignore[method-assign]
     for _ in range(4):  # although the call of the first stream has not returned
         (answer,) = server.ask("tiny", Request(noise(10, 1)[None], {"first_threshold": 0}))
         assert not answer.has_error()
@@ -381,13 +387,7 @@ def test_a_canceled_request_ends_early(
 ) -> None:
     monkeypatch.setattr("vbench.export.triton.served.inflight._CANCEL_AFTER_S", 0.0)
     server, request = serve(tiny_bundle, FrameExitPolicy(1.0, (1.0,))), Request(noise(10, 1)[None])
-    proceed, part = threading.Event(), server.part
-
-    def paused(*call: Any) -> InferenceResponse:
-        assert proceed.wait(30)
-        return part(*call)
-
-    fakes_triton.InferenceRequest.call = paused  # type: ignore[method-assign]
+    proceed = pause_parts(server)
     server.networks["tiny"].execute([request])
     request.sender.canceled = True
     assert request.sender.wait().said() == "the client canceled the request; send it again"
@@ -402,13 +402,7 @@ def test_unloading_answers_what_is_left(
 ) -> None:
     monkeypatch.setattr("vbench.export.triton.served.inflight._CLOSE_LIMIT_S", 0.2)
     server, request = serve(tiny_bundle, FrameExitPolicy(1.0, (1.0,))), Request(noise(10, 1)[None])
-    proceed, part = threading.Event(), server.part
-
-    def paused(*call: Any) -> InferenceResponse:
-        assert proceed.wait(30)
-        return part(*call)
-
-    fakes_triton.InferenceRequest.call = paused  # type: ignore[method-assign]
+    proceed = pause_parts(server)
     server.networks["tiny"].execute([request])
     server.networks["tiny"].finalize()
     assert request.sender.wait().said() == "the model was unloaded; send the request again"
