@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "runtime/engines": {
         *("runtime/bundle", "runtime/families", "runtime/preprocess", "runtime/telemetry", "models/checkpoint"),
     },
+    "runtime/measurements": {"runtime/bundle", "runtime/telemetry"},
     "runtime/inputs": {"runtime/bundle", "runtime/engines", "runtime/video"},
     "runtime/scheduler": {"runtime/bundle", "runtime/inputs", "runtime/policies"},
     "runtime/networks": {
         *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/inputs", "runtime/policies"),
-        *("runtime/scheduler", "runtime/telemetry"),
+        *("runtime/measurements", "runtime/scheduler", "runtime/telemetry"),
     },
     "runtime/load": {"runtime/bundle", "runtime/engines", "runtime/families", "runtime/networks", "runtime/policies"},
     "runtime/doctor": {"runtime/engines", "runtime/telemetry"},

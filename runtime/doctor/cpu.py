@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
 from ... import __version__
 from ..telemetry.cgroups import cpu_quota, memory_limit
 from ..telemetry.cpus import usable_cpus
-from ..telemetry.environment import machine
+from ..telemetry.environment import cpu_flags, machine
 from .finding import CheckResult, Finding, absent, findings, ok, problem
 
 _SETS = {  # flag names in /proc/cpuinfo: first x86, then Arm
@@ -50,8 +49,7 @@ def _cores() -> CheckResult:
 
 
 def _instructions() -> CheckResult:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if platform.system() == "Linux" else []
-    flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split(":")[1].split()}
+    flags = cpu_flags()
     if not flags:
         return absent("not reported by this system")
     sets = _ARM_SETS if "asimd" in flags else _SETS

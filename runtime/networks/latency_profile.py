@@ -1,40 +1,32 @@
-"""Latency of a bundle on this machine at each of its frame counts, measured once and stored in the bundle's folder.
+"""Latency of a bundle on this machine at each of its frame counts, measured once and stored with the bundle.
 
-``measurements.json`` is not part of the bundle: the bundle's digests do not cover it. It records only times and how
-they were measured, with one entry for each combination of machine, engine, precision and number of threads. Times
-distorted by a busy machine are measured again and never stored as valid; an entry that remains implausible is marked as
-such.
+There is one entry for each combination of machine, engine, precision and number of threads (see `MeasurementStore`).
+Times distorted by a busy machine are measured again and never stored as valid; an entry that remains implausible is
+marked as such.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import combinations
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import BundleError, VbenchError
-from ...files import whole_file
-from ...json_file import read_json
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
 from ..engines.base import Engine
-from ..telemetry.environment import machine, versions
+from ..measurements.identity import cpu_identity
+from ..measurements.spread import PERCENT, wide_spread
+from ..measurements.store import MeasurementStore
+from ..telemetry.environment import machine
 from ..telemetry.load import LoadMonitor, load_text
 
-FILE = "measurements.json"
 _REPETITIONS = 10
-_PERCENT = 90  # a budget is an upper bound, not an average
 _ATTEMPTS = 3
 _NOISE = 1.25  # a count that is this much slower than a larger one was disturbed
-_SPREAD = 2.0  # so was a count whose slow clips take this many times its median
-_LEAST_SPREAD_MS = 2.0  # a spread below this can be due to a single interruption by the system
 
 
 class Latencies(NamedTuple):
@@ -69,7 +61,11 @@ class _Attempt(NamedTuple):
 
 
 class LatencyProfile:
-    """Latency at each frame count in ``counts``, measured on ten clips per count."""
+    """Latency at each frame count in ``counts``, measured on ten clips per count.
+
+    Attributes:
+        setup: what the times apply to: bundle, engine and machine.
+    """
 
     def __init__(
         self,
@@ -80,9 +76,9 @@ class LatencyProfile:
     ) -> None:
         """``measure_ms(count, clips)`` measures the latency of each clip after a warm-up."""
         self._counts, self._measure_ms = counts, measure_ms
-        self._file: Path = bundle.path / FILE
-        self._setup = {"bundle": bundle.digest, "engine": engine.name, **engine.describe(), **machine()}
-        self._key = hashlib.sha256(json.dumps(self._setup, sort_keys=True).encode()).hexdigest()[:16]
+        self._store = MeasurementStore(bundle)
+        about = {"bundle": bundle.digest, "engine": engine.name, **engine.describe()}
+        self.setup = {**about, **machine(), **cpu_identity()}
 
     def latencies(self, *, remeasure: bool = False, accept_unsteady: bool = False) -> Latencies:
         """Return the stored latencies, measuring them if the file has none or only implausible ones.
@@ -94,13 +90,13 @@ class LatencyProfile:
         if stored is not None and (not stored.unsteady or accept_unsteady):
             return stored
         entry = self._measured()
-        self._write(entry)
+        self._store.put("latencies", self.setup, entry)  # if that fails, every load measures again
         return _latencies(entry)
 
     def _stored(self) -> Latencies | None:
         """Return the stored latencies for this setup; None if missing, invalid, or implausible but unmarked."""
         with suppress(TypeError, KeyError, ValueError, AttributeError, OverflowError):
-            found = _latencies(self._read()[self._key])
+            found = _latencies(self._store.get("latencies", self.setup) or {})
             valid = tuple(found.times_ms) == self._counts and all(
                 0 < time < math.inf for time in found.times_ms.values()
             )
@@ -114,31 +110,14 @@ class LatencyProfile:
         while attempts[-1].unsteady and len(attempts) < _ATTEMPTS:
             attempts.append(self._attempt())
         best = min(attempts, key=lambda each: (bool(each.unsteady), sum(each.times_ms.values())))
-        return {
-            **best._asdict(),
-            "attempts": len(attempts),
-            "percent": _PERCENT,
-            "repetitions": _REPETITIONS,
-            "measured_on": self._setup,
-            "versions": versions(),
-        }
+        return {**best._asdict(), "attempts": len(attempts), "percent": PERCENT, "repetitions": _REPETITIONS}
 
     def _attempt(self) -> _Attempt:
         with LoadMonitor() as monitor:
             samples = {count: self._measure_ms(count, _REPETITIONS) for count in self._counts}
-        times = {count: float(np.percentile(values, _PERCENT)) for count, values in samples.items()}
-        return _Attempt(times, monitor.record(), slower_with_fewer_frames(times) or wide_spread(samples))
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            return read_json(self._file, BundleError, "measure again")
-        except BundleError:  # missing or damaged: measure again
-            return {}
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        # If the bundle's folder is not writable (read-only, or a full disk), every load measures again.
-        with suppress(OSError, VbenchError), whole_file(self._file) as temporary:
-            temporary.write_text(json.dumps({**self._read(), self._key: entry}, indent=1) + "\n", encoding="utf-8")
+        # a budget is an upper bound, not an average
+        times = {count: float(np.percentile(values, PERCENT)) for count, values in samples.items()}
+        return _Attempt(times, monitor.record(), slower_with_fewer_frames(times) or _spread(samples))
 
 
 def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
@@ -149,13 +128,10 @@ def slower_with_fewer_frames(times_ms: Mapping[int, float]) -> str:
     return ""
 
 
-def wide_spread(samples_ms: Mapping[int, Sequence[float]]) -> str:
+def _spread(samples_ms: Mapping[int, Sequence[float]]) -> str:
     """Describe a count whose repetitions differ too much; return "" if there is no such count."""
-    for count, values in samples_ms.items():
-        middle, high = np.percentile(values, [50, _PERCENT])
-        if high > _SPREAD * middle and high - middle > _LEAST_SPREAD_MS:
-            return f"{count} frames took {middle:.1f} ms in half of the repetitions, but up to {high:.1f} ms in others"
-    return ""
+    found = ((count, wide_spread(values)) for count, values in samples_ms.items())
+    return next((f"{count} frames {problem}" for count, problem in found if problem), "")
 
 
 def _latencies(entry: Mapping[str, Any]) -> Latencies:

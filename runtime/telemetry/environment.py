@@ -40,7 +40,7 @@ def versions() -> dict[str, str]:
 
 def cpu_flags() -> frozenset[str]:
     """Return the instruction-set extensions of the processor by their names in ``/proc/cpuinfo``; empty if unknown."""
-    return frozenset(_cpu_entry("flags").split())
+    return frozenset((_cpu_entry("flags") or _cpu_entry("Features")).split())  # x86, Arm
 
 
 def _processor() -> str:

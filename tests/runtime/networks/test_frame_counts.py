@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +20,10 @@ from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.engines.base import Handle
 from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.load import load
+from vbench.runtime.measurements.store import FILE, MeasurementStore
 from vbench.runtime.networks.base import Network
 from vbench.runtime.networks.frame_counts import FAMILY, FrameCountFamily
-from vbench.runtime.networks.latency_profile import FILE, LatencyProfile
+from vbench.runtime.networks.latency_profile import LatencyProfile
 from vbench.runtime.policies.base import Policy
 from vbench.runtime.policies.cascade import Cascade, FrameCount
 from vbench.runtime.policies.gates import FrameExitPolicy
@@ -43,7 +43,7 @@ def noise(length: int, height: int = 40, width: int = 50, seed: int = 0) -> Clip
 
 @pytest.fixture
 def network(flexible_bundle: FlexibleBundle) -> Network:
-    loaded = load(flexible_bundle("tsm").path)
+    loaded = load(flexible_bundle("tsm").path, "ort")
     assert isinstance(loaded.family, FrameCountFamily)
     return loaded
 
@@ -149,7 +149,7 @@ def test_a_repeated_frame_is_decoded_once(flexible_bundle: FlexibleBundle) -> No
 )
 def test_engines_and_clip_types_agree(flexible_bundle: FlexibleBundle, family: str, tmp_path: Path) -> None:
     bundle = flexible_bundle(family)
-    ort, torch = load(bundle.path), load(bundle.path, "torch")
+    ort, torch = load(bundle.path, "ort"), load(bundle.path, "torch")
     frames = noise(21)
     for number, frame in enumerate(frames):
         Image.fromarray(frame).save(tmp_path / f"{number:03d}.png")
@@ -172,7 +172,7 @@ def test_openvino_loads_the_shared_weights(flexible_bundle: FlexibleBundle, fami
     except MissingError:
         pytest.skip("openvino is not installed")
     for count in bundle.manifest.frame_counts:
-        expected = load(bundle.path).predict(noise(21), frames=count).logits
+        expected = load(bundle.path, "ort").predict(noise(21), frames=count).logits
         np.testing.assert_allclose(openvino.predict(noise(21), frames=count).logits, expected, rtol=0, atol=1e-3)
 
 
@@ -372,8 +372,8 @@ def times_ms(network: Network) -> dict[int, float]:
     return FAMILY.latency_profile(network).latencies(accept_unsteady=True).times_ms
 
 
-def key(network: Network) -> str:
-    return FAMILY.latency_profile(network)._key
+def setup(network: Network) -> dict[str, Any]:
+    return FAMILY.latency_profile(network).setup
 
 
 @pytest.fixture
@@ -385,7 +385,7 @@ def measured(network: Network) -> Network:
 
 def store(network: Network, times: tuple[float, ...], **about: object) -> None:
     entry = {"times_ms": dict(zip(network.bundle.manifest.frame_counts, times)), **about}
-    (network.bundle.path / FILE).write_text(json.dumps({key(network): entry}))
+    assert MeasurementStore(network.bundle).put("latencies", setup(network), entry)
 
 
 def profile(network: Network, *attempts: dict[int, list[float]]) -> LatencyProfile:
@@ -415,7 +415,8 @@ def test_implausible_latencies_are_measured_again(network: Network) -> None:
     found = profile(network, inverted, jittery, good).latencies()
     assert (found.times_ms, found.unsteady) == ({2: 10, 4: 20, 6: 30, 8: 40}, "")
     assert profile(network).latencies() == found  # stored
-    entry = json.loads((network.bundle.path / FILE).read_bytes())[key(network)]
+    entry = MeasurementStore(network.bundle).get("latencies", setup(network))
+    assert entry is not None
     assert entry["attempts"] == 3
     assert {"date", "load_average", "cpus_used", "cores"} == set(entry["load"])
     assert entry["versions"]["numpy"] == np.__version__
@@ -459,22 +460,22 @@ def test_a_budget_error_names_the_measurement(network: Network) -> None:
         r"takes 10.0 ms here \(measured on 2026-01-02 at 03:04 UTC, load average 7.5 on 2 cores\); .* --remeasure, or"
     )
     with pytest.raises(UsageError, match=words) as caught:
-        load(network.bundle.path, budget_ms=1)
+        load(network.bundle.path, "ort", budget_ms=1)
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=words):
         network.predict(noise(20), budget_ms=1)
-    source = load(network.bundle.path, budget_ms=20).policy_sources["budget_ms"]
+    source = load(network.bundle.path, "ort", budget_ms=20).policy_sources["budget_ms"]
     assert source == "measured on 2026-01-02 at 03:04 UTC, load average 7.5 on 2 cores"
 
 
 def test_latencies_are_remeasured_on_request(network: Network) -> None:
     store(network, (1e6, 2e6, 3e6, 4e6), load=LOAD)
     with pytest.raises(UsageError, match="no frame count fits 100000 ms"):
-        load(network.bundle.path, budget_ms=1e5)
-    assert load(network.bundle.path, budget_ms=1e5, remeasure=True).policy == FrameCount(8)
-    assert load(network.bundle.path, budget_ms=1e5).policy == FrameCount(8)
+        load(network.bundle.path, "ort", budget_ms=1e5)
+    assert load(network.bundle.path, "ort", budget_ms=1e5, remeasure=True).policy == FrameCount(8)
+    assert load(network.bundle.path, "ort", budget_ms=1e5).policy == FrameCount(8)
     with pytest.raises(UsageError, match=r"^--remeasure requires --budget-ms; add --budget-ms, or omit --remeasure"):
-        load(network.bundle.path, remeasure=True)
+        load(network.bundle.path, "ort", remeasure=True)
 
 
 @pytest.mark.parametrize("load_record", [None, {}, [], {**LOAD, "date": "yesterday"}, {**LOAD, "cores": "many"}])
@@ -486,7 +487,7 @@ def test_a_damaged_load_record_is_not_trusted(network: Network, load_record: obj
 @pytest.mark.parametrize(("budget", "frames"), [(10, 2), (17, 2), (25, 6), (40, 8), (1e9, 8)])
 def test_a_budget_selects_the_largest_count_that_fits(measured: Network, budget: float, frames: int) -> None:
     assert measured.predict(noise(20), budget_ms=budget).frames_used == frames
-    assert load(measured.bundle.path, budget_ms=budget).policy == FrameCount(frames)
+    assert load(measured.bundle.path, "ort", budget_ms=budget).policy == FrameCount(frames)
 
 
 def test_a_budget_that_is_too_small(measured: Network) -> None:
@@ -496,12 +497,11 @@ def test_a_budget_that_is_too_small(measured: Network) -> None:
         measured.predict(noise(20), frames=4, budget_ms=1)
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", '{"KEY": {"times_ms": {"2": 1}}}', '{"KEY": 3}', '{"KEY": {}}'])
-def test_latencies_are_measured_once(network: Network, content: str | None) -> None:
-    file = network.bundle.path / FILE
-    file.unlink(missing_ok=True)
-    if content is not None:
-        file.write_text(content.replace("KEY", key(network)))
+@pytest.mark.parametrize("entry", [None, {"times_ms": {"2": 1}}, {"times_ms": 3}, {}])
+def test_latencies_are_measured_once(network: Network, entry: dict[str, Any] | None) -> None:
+    (network.bundle.path / FILE).unlink(missing_ok=True)
+    if entry is not None:
+        MeasurementStore(network.bundle).put("latencies", setup(network), entry)
     times = times_ms(network)
     assert tuple(times) == network.bundle.manifest.frame_counts
     assert all(time > 0 for time in times.values())
