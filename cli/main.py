@@ -19,12 +19,15 @@ def main() -> None:
     stop.install()
     interrupted, code = False, 0
     try:
+        from ..startup import phase, process_startup
         from .common.streams import prepare_streams
 
         prepare_streams()
-        from .app import run_app
+        with process_startup():
+            with phase("imports"):
+                from .app import run_app
 
-        code = run_app()
+            code = run_app()
     except BaseException as error:
         # A library that is interrupted while it is imported may raise an error of its own instead.
         if stop.received is None and not isinstance(error, KeyboardInterrupt):

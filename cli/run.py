@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from ..runtime.scheduler.options import StreamOptions
+from ..startup import phase
 from .common.options import Changed, Options, require_alone, takes
 from .common.output import note, print_json, print_lines
 from .common.progress import run_progress
@@ -96,7 +97,8 @@ def run(
         return
     if allow_changed_dataset:
         raise UsageError("--allow-changed-dataset applies only to an interrupted run", "add --resume RUN, or omit it")
-    from ..bench.records.run_folder import RunConfig
+    with phase("imports"):
+        from ..bench.records.run_folder import RunConfig
 
     config = RunConfig(
         str(bundle_or_only(bundle)), engine, data, stream, policy, trace, features=features, split=split, top_k=top_k
@@ -105,9 +107,10 @@ def run(
 
 
 def _start(config: RunConfig, out: Path | None, as_json: bool) -> None:
-    from ..bench.run.run import start_run
-    from ..bench.run.variants import start_variants, variants_of
-    from ..runtime.bundle.bundle import open_bundle
+    with phase("imports"):
+        from ..bench.run.run import start_run
+        from ..bench.run.variants import start_variants, variants_of
+        from ..runtime.bundle.bundle import open_bundle
 
     command, bundle = shlex.join(["vbench", *sys.argv[1:]]), open_bundle(Path(config.bundle))
     variants = variants_of(config, bundle)
@@ -143,8 +146,9 @@ def _note_latencies(run: Path) -> None:
 
 
 def _resume(path: Path, allow_changed: bool, as_json: bool) -> None:
-    from ..bench.run.run import resume_run
-    from ..bench.run.variants import interrupted_variants, resume_variants
+    with phase("imports"):
+        from ..bench.run.run import resume_run
+        from ..bench.run.variants import interrupted_variants, resume_variants
 
     several = interrupted_variants(path)
     if several:

@@ -194,6 +194,7 @@ class RunFolder:
         write_more: Callable[[Path, Sequence[VideoRow]], None] | None = None,
         changes: DatasetChanges = UNCHANGED,
         info: ScoreInfo | None = None,
+        startup: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Write the tables in the order of ``videos``, add the metrics, mark the run complete, and remove the journal.
 
@@ -203,6 +204,7 @@ class RunFolder:
             write_more: receives the folder and the rows, to write additional files.
             changes: changes to the data set since the run was started.
             info: description of the probabilities, see `write_tables`.
+            startup: time to the first video of this process, by phase; see ``StartupTimes``.
         """
         place = {video: number for number, video in enumerate(videos)}
         rows = journal.read_all(self.path, place)
@@ -211,7 +213,7 @@ class RunFolder:
         if write_more is not None:
             write_more(self.path, rows)
         changed = _changed(self._content, changes, place) if changes else {}
-        self._content = {**self._content, **changed, "complete": True, "metrics": metrics}
+        self._content = {**self._content, **changed, "startup": startup, "complete": True, "metrics": metrics}
         with whole_file(self.path / RUN_FILE) as record:
             record.write_text(self._text(), encoding="utf-8")
         journal.remove(self.path)

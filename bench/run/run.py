@@ -23,6 +23,7 @@ from ...runtime.telemetry.environment import machine, versions
 from ...runtime.telemetry.gpu_monitor import Telemetry, runs_on_gpu
 from ...runtime.telemetry.host_monitor import HostMonitor
 from ...runtime.video.source import FrameSource
+from ...startup import phase, ready, startup
 from ..datasets import Dataset, Video, label_row
 from ..features.recorder import FeatureRecorder, checked
 from ..records import journal
@@ -63,6 +64,7 @@ Listener = Callable[[Progress], None]
 T = TypeVar("T")
 
 
+@startup()
 def start_run(
     config: RunConfig,
     out: Path | None,
@@ -85,6 +87,7 @@ def start_run(
         return run_videos(setup, folder, all_videos(setup), listener)
 
 
+@startup()
 def resume_run(
     path: Path,
     listener: Listener = lambda _: None,
@@ -144,8 +147,12 @@ def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: List
     gpu = Telemetry(network.engine.describe())  # before the warm-up, because it reads the idle power
     host = HostMonitor(_cpu_threads(setup))
     if remaining:
-        network.warm_up(config.stream)
+        with phase("warm-up"):
+            network.warm_up(config.stream)
     recorder = FeatureRecorder(folder.path, features_header(setup)) if config.features else None
+    started = ready()
+    if started is not None:
+        config.engine.say(started.text())
     clips = (NamedClip(video.key, partial(_open, video, network.bundle.manifest.classes)) for video in remaining)
     with gpu, host, closing(network.stream(clips, config.stream)) as results:
         for number, result in enumerate(results, start=len(plan.order) - ran + 1):
@@ -165,6 +172,7 @@ def run_videos(setup: RunSetup, folder: RunFolder, plan: RunPlan, listener: List
         partial(write_trace, header=trace_header(setup)) if config.trace else None,
         plan.changes,
         ScoreInfo(network.bundle.manifest.output, setup.dataset.categories, config.top_k),
+        None if started is None else started.record(),
     )
     return Result(folder.path, metrics, setup.dataset, plan.changes)
 

@@ -20,6 +20,7 @@ from ...runtime.policies.base import Policy
 from ...runtime.policies.choice import PolicyChoice
 from ...runtime.policies.first_threshold import DatasetDefaults
 from ...runtime.policies.rules import RecordStates, RunAll
+from ...startup import phase
 from ..datasets import Dataset, load_dataset
 from ..records.run_folder import RunConfig
 
@@ -119,7 +120,8 @@ def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> 
     if config.features:
         family.recordable_state(manifest)
     family.resolve(manifest, choice)
-    dataset = load_dataset(config.data.dataset, config.data.data)
+    with phase("data set"):
+        dataset = load_dataset(config.data.dataset, config.data.data)
     _require_output(dataset, bundle)
     options = replace(config.engine, slots=config.stream.slots)
     network = load_network(bundle, options, choice, dataset_defaults(dataset))

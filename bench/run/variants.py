@@ -15,6 +15,7 @@ from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.families import family_of
 from ...runtime.networks.family import RunVariant
+from ...startup import startup
 from ..records.run_file import read_run, variant_runs
 from ..records.run_folder import RunConfig, RunFolder
 from .plan import all_videos
@@ -33,6 +34,7 @@ def variants_of(config: RunConfig, bundle: Bundle[Manifest]) -> tuple[RunVariant
     return () if config.trace else family_of(bundle.manifest).run_variants(bundle.manifest, config.policy)
 
 
+@startup()
 def start_variants(
     config: RunConfig,
     variants: Sequence[RunVariant],

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...startup import phase
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
 from ..families import family_of
@@ -93,4 +94,5 @@ def load_engine(name: str, bundle: Bundle[Manifest], options: EngineOptions) -> 
         MissingError: the engine's package is not installed.
         BundleError: a bundle file is missing or has been altered.
     """
-    return ENGINES.get(name)(bundle, options)
+    with phase("engine"):
+        return ENGINES.get(name)(bundle, options)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import BundleError, MissingError
+from ...startup import phase
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest, PartSpec
 from ..preprocess.compiled import PREPROCESS, CompiledPreprocessing, load_compiled
@@ -189,9 +190,10 @@ def _compile(
 ) -> openvino.CompiledModel:
     settings = _settings(bundle.manifest.parts[part], threads, hint)
     try:
-        model = core.read_model(path)
-        check_signature(bundle, part, [_tensor_info(tensor) for tensor in (*model.inputs, *model.outputs)])
-        compiled = core.compile_model(model, "CPU", settings)
+        with phase(f"engine/{part}"):
+            model = core.read_model(path)
+            check_signature(bundle, part, [_tensor_info(tensor) for tensor in (*model.inputs, *model.outputs)])
+            compiled = core.compile_model(model, "CPU", settings)
     except (RuntimeError, UnicodeDecodeError) as error:  # the latter if a tensor's name is not UTF-8
         raise BundleError(
             f"OpenVINO cannot load {path}: {_first_reason(error)}", "export the checkpoint again"

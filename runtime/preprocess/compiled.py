@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import VbenchError
+from ...startup import phase
 from ..bundle.manifest import Manifest, Preprocessing
 from .geometry import BilinearAxis, Crop, Floats, crops, is_pillow
 from .jit import Kernels, compiled_kernels
@@ -54,6 +55,7 @@ class CompiledPreprocessing:
         return tuple(writer(self._spec, crop, self._kernels) for crop in crops(self._spec, height, width))
 
 
+@phase("preprocessing")
 def load_compiled(manifest: Manifest, run_graph: Preprocess, runner: str) -> tuple[CompiledPreprocessing | None, str]:
     """Return the compiled preprocessing of a bundle, or None if its graph must run, and what runs for the run record.
 

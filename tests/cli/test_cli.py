@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -143,22 +144,27 @@ def test_inspect(tiny_bundle: Bundle, tmp_path: Path) -> None:
 
 def test_run_prints_one_document(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    ended = vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", run, "--json")
+    args = ("run", tiny_bundle.path, "--engine", "ort", "--dataset", "folder", "--data", data, "-o", run)
+    ended = vbench(*args, "--json")
     document = json.loads(ended.stdout)
     assert ended.returncode == 0
     recorded = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert document == {"run": str(run), "metrics": recorded["metrics"]}
-    assert ended.stderr.splitlines() == [
+    started, *notes = ended.stderr.splitlines()
+    assert re.fullmatch(r"ready in \d+\.\d s: python \d.*", started)
+    assert recorded["startup"]["phases"].keys() >= {"python", "imports", "digests", "engine/backbone", "warm-up"}
+    assert sum(recorded["startup"]["phases"].values()) == pytest.approx(recorded["startup"]["seconds"], abs=0.01)
+    assert notes == [
         "1 videos in the split are missing and were skipped (bow/notes.txt); see run.json",
         "1 videos have no answer; see the error column of the predictions",
     ]
     assert recorded["command"].startswith("vbench run ") or "-c run" in recorded["command"]
-    assert_fails(vbench("run", tiny_bundle.path, "--dataset", "folder", "--data", data, "-o", run), 2, run, "--out")
+    assert_fails(vbench(*args), 2, run, "--out")
     assert_fails(vbench("run", "--resume", run), 2, run, "complete")
 
 
 def test_run_without_a_bundle(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:
-    args = ("run", "--dataset", "folder", "--data", data, "--limit", "2")
+    args = ("run", "--engine", "ort", "--dataset", "folder", "--data", data, "--limit", "2")
     assert_fails(vbench(*args, cwd=tmp_path), 2, "there is no bundle in bundles/;", "vbench export CHECKPOINT")
     shutil.copytree(tiny_bundle.path, tmp_path / "bundles" / "one")
     ended = vbench(*args, cwd=tmp_path)
@@ -197,7 +203,7 @@ def test_interrupted_run_names_the_command_to_resume(tiny_bundle: Bundle, tmp_pa
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    said, last = err.splitlines()
+    *_, said, last = err.splitlines()
     assert last == "vbench: interrupted"
     kept, rest = said.split(" ", 1)
     assert 4 <= int(kept) < 10

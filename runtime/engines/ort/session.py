@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ....errors import BundleError
+from ....startup import phase
 from ...bundle.bundle import Bundle
 from ...bundle.manifest import Manifest
 from ..base import Array
@@ -104,7 +105,8 @@ def host_session(bundle: Bundle[Manifest], part: str, path: Path, threads: int) 
     settings.log_severity_level = 4  # errors are raised anyway, and the log lines contain escape sequences
     settings.intra_op_num_threads = threads if is_large_part(bundle.manifest.parts[part]) else 1
     try:
-        session = onnxruntime.InferenceSession(str(path), settings, providers=list(CPU_PROVIDERS))
+        with phase(f"engine/{part}"):
+            session = onnxruntime.InferenceSession(str(path), settings, providers=list(CPU_PROVIDERS))
     except Exception as error:  # onnxruntime's exceptions have no public base class
         raise graph_error(path, error) from None
     check_session(bundle, part, session)
