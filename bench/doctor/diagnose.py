@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import RunError
-from ...runtime.doctor import cpu, decoders, disk, engines, gpu
+from ...runtime.doctor import cpu, decoders, disk, engines, gpu, precisions
 from ...runtime.doctor.finding import CheckResult, Finding, absent, findings, ok, run_check
-from ...runtime.doctor.probe_client import run_probes
+from ...runtime.doctor.probe_client import probe_precisions, run_probes
 from ..records.run_file import read_run, runs_in
 
 
@@ -16,6 +16,7 @@ def diagnose(data: Path | None = None) -> list[Finding]:
     answers = run_probes()
     return [
         *run_check("machine", cpu.check),
+        *run_check("machine", lambda: precisions.check(probe_precisions())),
         *run_check("engines", lambda: engines.check(answers)),
         *run_check("versions", lambda: engines.check_versions(answers)),
         *run_check("gpu", lambda: gpu.check(answers)),

@@ -16,7 +16,7 @@ _SETS = {  # flag names in /proc/cpuinfo: first x86, then Arm
     "AVX-512": {"avx512f"},
     "VNNI": {"avx512_vnni", "avx_vnni"},
     "AMX": {"amx_tile"},
-    "bf16": {"avx512_bf16", "amx_bf16"},
+    "AVX512-BF16": {"avx512_bf16"},
 }
 _ARM_SETS = {"NEON": {"asimd"}, "dot product": {"asimddp"}, "SVE": {"sve"}, "i8mm": {"i8mm"}, "bf16": {"bf16"}}
 _LOW_MEMORY_BYTES = 1e9

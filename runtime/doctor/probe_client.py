@@ -68,6 +68,11 @@ def run_probes() -> dict[str, ProbeResult]:
     return results
 
 
+def probe_precisions() -> ProbeResult:
+    """Run the probe ``precisions``, which measures times, so no other probe may run at the same time."""
+    return _run_probe_safely("precisions") if _is_importable("openvino") else NOT_INSTALLED
+
+
 def _parse_result(code: int, stdout: bytes, stderr: str) -> ProbeResult:
     try:
         output = parse_json(stdout)

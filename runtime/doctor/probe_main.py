@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import probe_decoders, probe_engines, probe_gpu, probe_torch
+from . import probe_decoders, probe_engines, probe_gpu, probe_precisions, probe_torch
 from .finding import first_line
 
 PROBES: dict[str, Callable[[], dict[str, str]]] = {
@@ -19,6 +19,7 @@ PROBES: dict[str, Callable[[], dict[str, str]]] = {
     "ort-cuda": probe_engines.ort_cuda,
     "ort-tensorrt": probe_engines.ort_tensorrt,
     "openvino": probe_engines.openvino,
+    "precisions": probe_precisions.precisions,
     "torch": probe_torch.torch,
     "torch-cuda": probe_torch.torch_cuda,
     "tensorrt": probe_gpu.tensorrt,

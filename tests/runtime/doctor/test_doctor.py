@@ -23,9 +23,9 @@ from vbench.bench.doctor.discover import check as check_data
 from vbench.bench.records.run_file import SCHEMA_VERSION
 from vbench.cli.doctor import _lines
 from vbench.cli.main import main
-from vbench.runtime.doctor import cpu, disk, engines, gpu, probe_client
+from vbench.runtime.doctor import cpu, disk, engines, gpu, precisions, probe_client
 from vbench.runtime.doctor.finding import Finding, findings, ok
-from vbench.runtime.doctor.probe_client import NOT_INSTALLED, ProbeResult, run_probe, run_probes
+from vbench.runtime.doctor.probe_client import NOT_INSTALLED, ProbeResult, probe_precisions, run_probe, run_probes
 from vbench.runtime.doctor.probe_engines import MODEL, SHAPE
 from vbench.runtime.doctor.probe_main import PROBES
 from vbench.runtime.telemetry import cpus
@@ -155,9 +155,61 @@ def test_only_installed_packages_are_probed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(probe_client, "run_probe", result)
     monkeypatch.setattr(probe_client, "find_spec", lambda name: name in ("onnxruntime", "torch", "av") or None)
     results = run_probes()
-    assert set(results) == set(PROBES)
+    assert set(results) == set(PROBES) - {"precisions"}  # which runs alone
     assert sorted(probed) == ["av", "driver", "ort", "ort-cuda", "ort-cuda", "torch", "torch-cuda"]
     assert results["ort-cuda"].works  # on the second attempt, alone on the GPU
+
+
+def test_the_speed_of_precisions_is_measured_where_openvino_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe_client, "find_spec", lambda _: None)
+    assert probe_precisions() == NOT_INSTALLED
+    monkeypatch.undo()
+    pytest.importorskip("openvino")
+    result = probe_precisions()
+    assert not result.error
+    assert result.facts.keys() == {"bf16", "int8"}
+    assert all(float(speed) > 0 for speed in result.facts.values() if speed)
+
+
+@pytest.mark.parametrize(
+    ("flags", "result", "bf16", "int8"),
+    [
+        (
+            {"amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni"},
+            ProbeResult(facts={"bf16": "5.1", "int8": "9.0"}),
+            ("ok", "5.1x the speed of fp32 in openvino, with AMX and AVX512-BF16"),
+            ("ok", "9.0x the speed of fp32 in openvino, with AMX and VNNI"),
+        ),
+        (
+            {"avx_vnni"},
+            ProbeResult(facts={"bf16": "", "int8": "2.0"}),
+            ("absent", "no instructions for it; openvino does not compute in bf16 here"),
+            ("ok", "2.0x the speed of fp32 in openvino, with VNNI"),
+        ),
+        (
+            set(),
+            ProbeResult(error="OSError: x"),
+            ("problem", "instructions unknown; speed not measured: OSError: x"),
+            ("problem", "instructions unknown; speed not measured: OSError: x"),
+        ),
+        (
+            {"asimd", "i8mm"},
+            NOT_INSTALLED,
+            ("absent", "no instructions for it; speed not measured: openvino is not installed"),
+            ("absent", "with Arm i8mm; speed not measured: openvino is not installed"),
+        ),
+    ],
+)
+def test_what_precisions_are_worth(
+    monkeypatch: pytest.MonkeyPatch,
+    flags: set[str],
+    result: ProbeResult,
+    bf16: tuple[str, str],
+    int8: tuple[str, str],
+) -> None:
+    monkeypatch.setattr(precisions, "cpu_flags", lambda: frozenset(flags))
+    found = by_name(precisions.check(result))
+    assert [found[name][2:4] for name in ("bf16", "int8")] == [bf16, int8]
 
 
 def test_absent_is_not_a_problem() -> None:
@@ -362,9 +414,12 @@ def test_failing_check_does_not_affect_the_others(monkeypatch: pytest.MonkeyPatc
     found = findings("topic", {"a": fails, "b": lambda: ok("fine")})
     assert [(one.state, one.detail) for one in found] == [("problem", "ValueError: first"), ("ok", "fine")]
     monkeypatch.setattr(diagnose_module, "run_probes", lambda: {})
+    monkeypatch.setattr(diagnose_module, "probe_precisions", fails)
     monkeypatch.setattr(cpu, "check", fails)
-    topics = {one.topic: one.state for one in diagnose()}
-    assert (topics["machine"], topics["engines"], topics["disk"]) == ("problem", "problem", "absent")
+    found = diagnose()
+    assert [one.state for one in found if one.topic == "machine"] == ["problem", "problem"]
+    topics = {one.topic: one.state for one in found}
+    assert (topics["engines"], topics["disk"]) == ("problem", "absent")
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
@@ -372,6 +427,7 @@ def test_no_engine_ends_with_3(
     options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(diagnose_module, "run_probes", lambda: {**NOTHING, "driver": NO_DRIVER})
+    monkeypatch.setattr(diagnose_module, "probe_precisions", lambda: NOT_INSTALLED)
     monkeypatch.setattr(sys, "argv", ["vbench", "doctor", *options])
     with pytest.raises(SystemExit) as ended:
         main()
