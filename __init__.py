@@ -1,7 +1,7 @@
 """Export, run and measure dynamic video-recognition networks.
 
     import vbench
-    net = vbench.load("bundles/frameexit_r50", engine="ort")
+    net = vbench.load("bundles/frameexit_r50")
     result = net.predict("clip.mp4")
 
 Importing the package imports nothing else: ``load`` and its classes are imported on first use. This keeps

@@ -16,8 +16,9 @@ from ..bench.datasets.options import DataOptions
 from ..errors import CheckError
 from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
+from .common.engine_options import require_precision
 from .common.options import Changed, Options, takes
-from .common.output import print_json, print_lines
+from .common.output import note, print_json, print_lines
 from .common.progress import run_progress
 from .run import bundle_or_only
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @takes(
-    engine=EngineOptions,
+    engine=Options(EngineOptions, without=("max_flips",)),
     against=Options(
         EngineOptions,
         prefix="against",
@@ -67,13 +68,18 @@ def audit(
     The effect of a GPU: vbench audit --engine trt --precision fp16 --against ort
     """
     from ..bench.compare.audit import audit as run_audit
+    from ..bench.compare.audit_record import record_finding
     from ..bench.records.run_folder import RunConfig
 
+    require_precision(engine, "audit")
+    require_precision(against, "compare with")
     chosen = bundle_or_only(bundle)
     folder = out or Path("runs", f"{datetime.now():%Y%m%d-%H%M%S}-{chosen.name}-audit")
     reference = replace(against, threads=engine.threads, checkpoint=engine.checkpoint)  # equal for both
     config = RunConfig(str(chosen), engine, data, policy=policy)
     found = run_audit(config, reference, folder, shlex.join(["vbench", *sys.argv[1:]]), _progress)
+    if recorded := record_finding(found.candidate, found.reference, found.changed_percent, chosen):
+        note(recorded)
     if as_json:
         print_json({**asdict(found), "changed_percent": found.changed_percent})
     else:

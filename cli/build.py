@@ -10,6 +10,7 @@ import typer
 
 from ..errors import UsageError
 from ..runtime.engines.options import PLAN_ENGINES, EngineOptions
+from .common.engine_options import require_precision
 from .common.options import Changed, Options, takes
 from .common.output import aligned, print_json, print_lines, stages
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     engine=Options(
         EngineOptions,
         # execution options, which do not affect a build
-        without=("threads", "checkpoint", "provider", "graphs"),
+        without=("threads", "checkpoint", "provider", "graphs", "max_flips"),
         changed={
             "engine": Changed(PLAN_ENGINES[0], f"Engine to build for; only {' and '.join(PLAN_ENGINES)} need a build."),
             "device": Changed(show_default="cuda"),
@@ -76,6 +77,7 @@ def build(
     if engine.engine not in PLAN_ENGINES:
         hint = f"omit --engine, or use {' or '.join(PLAN_ENGINES)}"
         raise UsageError(f"the {engine.engine} engine does not require a build", hint)
+    require_precision(engine, "build")
     capabilities = None if for_gpu is None else parse_capabilities(for_gpu)
     opened = open_bundle(bundle_or_only(bundle))
     with stages() as show_stage:

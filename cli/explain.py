@@ -12,6 +12,7 @@ from ..bench.datasets.options import DataOptions
 from ..errors import UsageError
 from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
+from .common.engine_options import CHOSEN_ENGINE
 from .common.options import Changed, Options, takes
 from .common.output import aligned, print_json, print_lines
 from .run import bundle_or_only
@@ -24,7 +25,7 @@ _NO_DATASET = ""
 
 
 @takes(
-    engine=EngineOptions,
+    engine=CHOSEN_ENGINE,
     data=Options(
         DataOptions,
         without=("limit",),

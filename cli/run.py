@@ -17,6 +17,7 @@ from ..runtime.engines.options import EngineOptions
 from ..runtime.policies.choice import PolicyChoice
 from ..runtime.scheduler.options import StreamOptions
 from ..startup import phase
+from .common.engine_options import CHOSEN_ENGINE
 from .common.options import Changed, Options, require_alone, takes
 from .common.output import note, print_json, print_lines
 from .common.progress import run_progress
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @takes(
-    engine=EngineOptions,
+    engine=CHOSEN_ENGINE,
     data=DataOptions,
     policy=PolicyChoice,
     stream=Options(StreamOptions, changed={"prefetch": Changed(default=1)}),

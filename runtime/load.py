@@ -9,7 +9,9 @@ from typing import TypeVar
 
 from .bundle.bundle import Bundle, open_bundle
 from .bundle.manifest import Manifest
+from .engine_choice.choose import choose_engine
 from .engines.base import EngineOptions, load_engine
+from .engines.options import AUTO
 from .families import family_of
 from .networks.base import Network
 from .policies.base import Policy
@@ -22,7 +24,7 @@ T = TypeVar("T", int, float)
 
 def load(
     bundle: str | Path,
-    engine: str = "ort",
+    engine: str = AUTO,
     *,
     first_threshold: float | None = None,
     gate_threshold: float | Sequence[float] | None = None,
@@ -33,6 +35,7 @@ def load(
     remeasure: bool = False,
     policy: Policy | str | Path | None = None,
     precision: str = "fp32",
+    max_flips: float | None = None,
     threads: int = 0,
     checkpoint: str | Path | None = None,
     slots: int | None = None,
@@ -44,8 +47,9 @@ def load(
 
     Args:
         bundle: folder written by ``vbench export``.
-        engine: ``ort`` (ONNX Runtime), ``openvino``, ``trt`` (TensorRT on an NVIDIA GPU), ``torch`` (the reference;
-            needs the checkpoint), or an engine added by an installed package.
+        engine: ``auto`` (the faster of ``ort`` and ``openvino``, measured once on this machine), ``ort`` (ONNX
+            Runtime), ``openvino``, ``trt`` (TensorRT on an NVIDIA GPU), ``torch`` (the reference; needs the
+            checkpoint), or an engine added by an installed package.
         first_threshold: FrameExit: softmax confidence above which the first step exits; None: the value for the data
             set that the bundle was exported for, else 0.95.
         gate_threshold: FrameExit: gate value above which a later step exits: one for all gates, or one per gate; None:
@@ -61,7 +65,9 @@ def load(
         remeasure: with ``budget_ms``: measure latencies even if they are already known.
         policy: the exit policy, or the path of a policy file; replaces all policy options above.
         precision: which of the bundle's precisions to run; ``tf32`` is ``fp32`` with the reduced-precision rounding of
-            NVIDIA GPUs.
+            NVIDIA GPUs; ``auto`` is the fastest of fp32 and the lower ones that ``vbench audit`` has found to change
+            few enough answers.
+        max_flips: with ``precision="auto"``: percentage of audited videos that may change; None: 1.
         threads: number of engine threads; 0 for all CPUs that the process may use.
         checkpoint: current path of the original checkpoint, for the torch engine.
         slots: largest batch, in clips, that TensorRT engines are built for; None: 32 for FrameExit, 8 for
@@ -81,6 +87,7 @@ def load(
         device=device,
         provider=provider,
         graphs=graphs,
+        max_flips=max_flips,
         slots=slots,
     )
     choice = PolicyChoice(
@@ -93,7 +100,9 @@ def load(
         remeasure=remeasure or None,
         policy=read_policy(Path(policy)) if isinstance(policy, str | Path) else policy,
     )
-    return load_network(open_bundle(Path(bundle)), options, choice)
+    opened = open_bundle(Path(bundle))
+    named, _ = choose_engine(opened, options, choice)
+    return load_network(opened, named, choice)
 
 
 def load_network(

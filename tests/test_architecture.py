@@ -28,13 +28,20 @@ MAY_IMPORT = {
         *("runtime/bundle", "runtime/families", "runtime/preprocess", "runtime/telemetry", "models/checkpoint"),
     },
     "runtime/measurements": {"runtime/bundle", "runtime/telemetry"},
+    "runtime/engine_choice": {
+        *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/measurements", "runtime/policies"),
+        "runtime/telemetry",
+    },
     "runtime/inputs": {"runtime/bundle", "runtime/engines", "runtime/video"},
     "runtime/scheduler": {"runtime/bundle", "runtime/inputs", "runtime/policies"},
     "runtime/networks": {
         *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/inputs", "runtime/policies"),
         *("runtime/measurements", "runtime/scheduler", "runtime/telemetry"),
     },
-    "runtime/load": {"runtime/bundle", "runtime/engines", "runtime/families", "runtime/networks", "runtime/policies"},
+    "runtime/load": {
+        *("runtime/bundle", "runtime/engine_choice", "runtime/engines", "runtime/families", "runtime/networks"),
+        "runtime/policies",
+    },
     "runtime/doctor": {"runtime/engines", "runtime/telemetry"},
     "bench/stats": set(),
     "bench/datasets": {"runtime/bundle", "runtime/telemetry", "runtime/video"},
@@ -60,6 +67,7 @@ MAY_IMPORT = {
             "bench/records",
             "bench/trace",
             "runtime/bundle",
+            "runtime/engine_choice",
             "runtime/families",
             "runtime/inputs",
         ),
@@ -67,15 +75,17 @@ MAY_IMPORT = {
     },
     "bench/compare": {
         "bench/benchmark",
-        *("bench/records", "bench/run", "bench/stats", "runtime/bundle", "runtime/engines", "runtime/families"),
+        *("bench/records", "bench/run", "bench/stats", "runtime/bundle", "runtime/engine_choice", "runtime/engines"),
+        "runtime/families",
         *("runtime/policies", "runtime/telemetry"),
     },
     "bench/sweep": {
         *("bench/datasets", "bench/records", "bench/stats", "bench/trace", "runtime/families", "runtime/policies"),
     },
     "bench/explain": {
-        *("bench/datasets", "bench/records", "bench/run", "runtime/bundle", "runtime/families", "runtime/inputs"),
-        *("runtime/load", "runtime/networks", "runtime/policies", "runtime/scheduler", "runtime/video"),
+        *("bench/datasets", "bench/records", "bench/run", "runtime/bundle", "runtime/engine_choice"),
+        *("runtime/families", "runtime/inputs", "runtime/load", "runtime/networks", "runtime/policies"),
+        *("runtime/scheduler", "runtime/video"),
     },
     "bench/migrate": {
         *("bench/datasets", "bench/records", "bench/trace", "runtime/bundle", "runtime/policies"),

@@ -40,7 +40,7 @@ class Exporter:
         assert checkpoint.is_file()
         assert options == OPTIONS
         self.done.append(out)
-        shutil.copytree(self.bundle.path, out)
+        shutil.copytree(self.bundle.path, out, ignore=shutil.ignore_patterns("measurements.json"))
         return Bundle(out, self.bundle.manifest)
 
 

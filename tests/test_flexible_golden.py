@@ -73,7 +73,7 @@ def test_logits_match_the_originals(
     exported: Exported, model: str, layout: Layout, counts: tuple[int, ...], frames: int
 ) -> None:
     clips = ffn.CLIPS if frames == 4 else 1
-    difference = ffn.difference(load(exported(model, layout, counts).path), model, frames, clips)
+    difference = ffn.difference(load(exported(model, layout, counts).path, "ort"), model, frames, clips)
     assert difference <= ffn.tolerance(model)
 
 
@@ -106,7 +106,7 @@ def test_macs_match_the_originals(
 )
 def test_video_scores_match_the_originals(exported: Exported, model: str, layout: Layout, number: int) -> None:
     (frames,) = EXPORTED[model, layout]
-    difference = ffn.score_difference(load(exported(model, layout).path), model, number, frames)
+    difference = ffn.score_difference(load(exported(model, layout).path, "ort"), model, number, frames)
     assert difference <= ffn.score_tolerance(model)
 
 
@@ -117,7 +117,7 @@ def test_a_wrong_branch_is_detected(
     """The goldens detect an error that PyTorch and the graph share, which the check at export cannot."""
     monkeypatch.setattr(FrameFlexible, "branch", lambda *_: 8)
     bundle = ffn.export(checkpoint(SMALL), tmp_path / "bundle", ExportOptions(frames=(4,)))
-    assert ffn.difference(load(bundle.path), SMALL, 4, 1) > 1
+    assert ffn.difference(load(bundle.path, "ort"), SMALL, 4, 1) > 1
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ def _logits_table(model: str, bundles: Bundles, counts: Sequence[int]) -> list[C
     print(f"at most {ffn.tolerance(model):g} allowed.\n")
     print(f"| frames | {' | '.join(f'ort, {layout}' for layout in bundles)} | torch | MACs / original |")
     print("| --- " * (len(bundles) + 3) + "|")
-    engines = [load(bundle.path) for bundle in bundles.values()]
+    engines = [load(bundle.path, "ort") for bundle in bundles.values()]
     engines.append(load(next(iter(bundles.values())).path, "torch"))
     found = []
     for count in counts:
@@ -130,7 +130,7 @@ def _scores(model: str, bundles: Bundles, counts: Sequence[int]) -> list[Cell]:
     )
     print(f"at most {allowed:g} allowed.\n\n| video, frames | {' | '.join(f'ort, {layout}' for layout in bundles)} |")
     print("| --- " * (len(bundles) + 1) + "|")
-    networks, found = [load(bundle.path) for bundle in bundles.values()], []
+    networks, found = [load(bundle.path, "ort") for bundle in bundles.values()], []
     for number, count in videos:
         cells = [_within(ffn.score_difference(network, model, number, count), allowed) for network in networks]
         print(f"| {number}, {count} | {' | '.join(map(str, cells))} |")

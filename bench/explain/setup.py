@@ -8,6 +8,7 @@ from pathlib import Path
 from ...errors import UsageError
 from ...names import name_key
 from ...runtime.bundle.bundle import open_bundle
+from ...runtime.engine_choice.choose import choose_engine
 from ...runtime.families import family_of
 from ...runtime.load import load_network
 from ...runtime.networks.base import Network
@@ -29,7 +30,10 @@ def load_for_explanation(config: RunConfig, *, with_dataset: bool) -> tuple[Netw
             f"{config.bundle} is not a FrameExit bundle and cannot be explained", "pass a FrameExit bundle"
         )
     if not with_dataset:
-        return load_network(bundle, config.engine, config.policy), None
+        options, chosen = choose_engine(bundle, config.engine, config.policy)
+        if chosen is not None:
+            options.say(chosen.text())
+        return load_network(bundle, options, config.policy), None
     setup = set_up(config, bundle)
     return setup.network, setup.dataset
 

@@ -95,6 +95,7 @@ class RunHeader:
             each step builds on the one before, so that clips exit early.
         engine: the actual engine configuration; see ``Engine.describe``.
         left_out: videos in the split that are unavailable, each with its ``video`` and ``reason``.
+        engine_choice: how the engine was chosen; None if the options named it.
         variant: name of the variant, and of its folder, if the run is one of several variants; else None.
     """
 
@@ -111,6 +112,7 @@ class RunHeader:
     videos: int
     left_out: tuple[dict[str, str], ...]
     variant: str | None = None
+    engine_choice: dict[str, Any] | None = None
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def as_dict(self) -> dict[str, Any]:
@@ -125,6 +127,7 @@ class RunHeader:
             "bundle": self.bundle,
             "engine": config.engine.engine,
             "engine_details": self.engine,
+            "engine_choice": self.engine_choice,
             "dataset": config.data.dataset,
             "variant": self.variant,
             "policy": self.policy,

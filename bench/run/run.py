@@ -130,6 +130,7 @@ def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = 
         step_frames=None if network.family.cumulative else network.step_frames,
         bundle={"name": bundle.name, "network": bundle.manifest.network, "sha256": bundle.digest},
         engine=network.engine.describe(),
+        engine_choice=None if setup.engine_choice is None else setup.engine_choice.record(),
         machine=machine(),
         versions=versions(),
         command=command,

@@ -13,6 +13,7 @@ from pathlib import Path
 from ...errors import DatasetError, UsageError
 from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
+from ...runtime.engine_choice.choose import EngineChoice, choose_engine
 from ...runtime.families import family_of
 from ...runtime.load import load_network
 from ...runtime.networks.base import Network
@@ -27,11 +28,15 @@ from ..records.run_folder import RunConfig
 
 @dataclass(frozen=True)
 class RunSetup:
-    """Inputs of a run; ``dataset`` uses the network's class indices."""
+    """Inputs of a run; ``dataset`` uses the network's class indices, and ``config`` names its engine and precision.
+
+    ``engine_choice`` is how the engine was chosen; None if the options named it.
+    """
 
     config: RunConfig
     network: Network
     dataset: Dataset
+    engine_choice: EngineChoice | None = None
 
     @property
     def defaults(self) -> DatasetDefaults:
@@ -123,9 +128,12 @@ def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> 
     with phase("data set"):
         dataset = load_dataset(config.data.dataset, config.data.data)
     _require_output(dataset, bundle)
-    options = replace(config.engine, slots=config.stream.slots)
+    options, chosen = choose_engine(bundle, replace(config.engine, slots=config.stream.slots), choice)
+    if chosen is not None:
+        options.say(chosen.text())
     network = load_network(bundle, options, choice, dataset_defaults(dataset))
-    return RunSetup(config, network, match_classes(dataset, bundle))
+    named = replace(config, engine=replace(options, slots=config.engine.slots))  # a resumed run must not choose again
+    return RunSetup(named, network, match_classes(dataset, bundle), chosen)
 
 
 def dataset_defaults(dataset: Dataset) -> DatasetDefaults:

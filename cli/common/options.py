@@ -34,6 +34,7 @@ class Changed(NamedTuple):
     help: str | None = None
     show_default: str | None = None
     flag: str | None = None
+    values: Values | None = None
 
 
 class OneOf(NamedTuple):
@@ -92,6 +93,7 @@ class Options:
             help=change.help or info.help,
             show_default=change.show_default or info.show_default,
             flags=(change.flag,) if change.flag else flags,
+            values=change.values or info.values,
         )
         name = f"{self.prefix}_{each.name}" if self.prefix else each.name
         default = each.default if change.default is None else change.default

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
     from .base import Engine
 
+AUTO = "auto"  # an engine or a precision to be chosen; see ``runtime/engine_choice``
 PROVIDERS = ("cuda", "tensorrt")
 PLAN_ENGINES = ("trt", "trt-rtx")  # they run plans on a GPU, each built for a maximum batch size
 
@@ -63,6 +64,13 @@ class EngineOptions:
         default=None,
         show_default="graphs for trt and trt-rtx",
         flags=("--graphs/--no-graphs",),
+        kw_only=True,
+    )
+    max_flips: float | None = option(
+        "With --precision auto: percentage of audited videos that may change (vbench audit).",
+        default=None,
+        show_default="1",
+        minimum=0,
         kw_only=True,
     )
     parts: frozenset[str] | None = field(default=None, kw_only=True)

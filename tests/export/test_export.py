@@ -208,7 +208,7 @@ def test_data_set_defaults(
         "any": PolicySpec(first_threshold=None, gate_threshold=0.5),
         "sthv2": PolicySpec(first_threshold=None, gate_threshold=0.5, dataset="sthv2"),
     }
-    networks = {name: load(parent / name) for name in specs}
+    networks = {name: load(parent / name, "ort") for name in specs}
     actual = {name: network.policy.record()["first_threshold"] for name, network in networks.items()}
     assert actual == {"anet": 0.99, "any": 0.95, "sthv2": 0.95}
     assert networks["anet"].policy_sources["first_threshold"] == "the bundle's data set activitynet"

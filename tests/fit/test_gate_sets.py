@@ -116,13 +116,13 @@ def test_engines_agree_on_a_set(made: Made, engine: str) -> None:
 
 
 def test_the_default_is_named_and_only_its_gates_are_loaded(made: Made) -> None:
-    network = load(made.bundle)
+    network = load(made.bundle, "ort")
     assert network.policy.gate_set == NAMES[0]
     assert network.policy_sources["gate_set"] == "the bundle's default"
     assert not [part for part in network.parts if "__" in part]
     with pytest.raises(UsageError, match=r"gates required by the frameexit policy were not loaded .*; load the bundle"):
         network.with_policy(FrameExitPolicy(0.9, (0.5,), NAMES[1]))
-    other = load(made.bundle, gates=NAMES[2], first_threshold=0.7)
+    other = load(made.bundle, "ort", gates=NAMES[2], first_threshold=0.7)
     assert (other.policy.threshold_at(1), other.policy.gate_set) == (0.7, NAMES[2])
     assert "gate_02" not in other.parts
 
@@ -130,18 +130,18 @@ def test_the_default_is_named_and_only_its_gates_are_loaded(made: Made) -> None:
 def test_a_policy_names_its_set(made: Made) -> None:
     policy = FrameExitPolicy(0.9, (0.4,), NAMES[1])
     assert policy_of(policy.record(), "here") == policy
-    assert load(made.bundle, policy=policy).policy == policy
+    assert load(made.bundle, "ort", policy=policy).policy == policy
     assert "gate_set" not in FrameExitPolicy(0.9).record()
     assert policy.label() == "frameexit first=0.9 gate=0.4 gate_set=beta_1e-02"
 
 
 def test_unknown_sets_are_rejected(made: Made, tiny_bundle: object, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"there is no gate set 'beta_1'; choose one of {', '.join(NAMES)}"):
-        load(made.bundle, gates="beta_1")
+        load(made.bundle, "ort", gates="beta_1")
     with pytest.raises(UsageError, match="there is no gate set 'beta_1'; choose"):
-        load(made.bundle, policy=FrameExitPolicy(0.9, (0.5,), "beta_1"))
+        load(made.bundle, "ort", policy=FrameExitPolicy(0.9, (0.5,), "beta_1"))
     with pytest.raises(UsageError, match="the bundle has a single, unnamed set of gates"):
-        load(tiny_bundle.path, gates="beta_1")  # type: ignore[attr-defined]
+        load(tiny_bundle.path, "ort", gates="beta_1")  # type: ignore[attr-defined]
     config = RunConfig(str(made.bundle), data=DataOptions("demo", limit=1), trace=True)
     with pytest.raises(UsageError, match="--trace takes no --gates"):
         start_run(replace(config, policy=PolicyChoice(gates=NAMES[1])), tmp_path / "run", "")
@@ -152,7 +152,7 @@ def test_an_explanation_uses_the_chosen_set(made: Made, trace: Path) -> None:
     from vbench.bench.datasets import load_dataset
 
     video = load_dataset("demo", None).videos[0]
-    found = explain(load(made.bundle, gates=NAMES[1]), video.open, everything=True)
+    found = explain(load(made.bundle, "ort", gates=NAMES[1]), video.open, everything=True)
     gates = [step.gate for step in found.steps[1:-1]]
     np.testing.assert_allclose(gates, recorded.gate_values(NAMES[1])[1:-1, 0], atol=1e-6)
 
@@ -165,7 +165,7 @@ def test_a_served_model_holds_one_set(made: Made, tmp_path: Path) -> None:
     server = Server(made_models.path, tmp_path / "server")
     clips = [np.ascontiguousarray(digit_video("validation", index)) for index in range(8)]
     for parameters, thresholds in (({}, (0.5,)), ({"gate_threshold": "0.8"}, (0.8,))):
-        network = load(made.bundle, policy=FrameExitPolicy(0.9, thresholds, NAMES[1]))
+        network = load(made.bundle, "ort", policy=FrameExitPolicy(0.9, thresholds, NAMES[1]))
         answers = server.ask("with_sets", *(Request(clip[None], parameters) for clip in clips))
         expected = [network.predict(clip).exit_step for clip in clips]
         assert [int(answer["EXIT_STEP"][0, 0]) for answer in answers] == expected

@@ -156,7 +156,7 @@ def test_a_replay_equals_a_run_for_every_set(root: Path, fitted: Path) -> None:
         assert steps.min() > 1
         means.append(steps.mean())
     assert len(means) == 3
-    assert load(fitted / "checkpoint", gates=name, first_threshold=0.5).policy.threshold_at(1) == 0.5
+    assert load(fitted / "checkpoint", "ort", gates=name, first_threshold=0.5).policy.threshold_at(1) == 0.5
 
 
 def test_the_command_prints_the_map_and_exports_a_sigmoid(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +16,13 @@ from tests.cli.test_cli import assert_fails, vbench
 from tests.configs import changed, run_config
 from vbench.bench.compare.agreement import Agreement, agreement, distribution, margins
 from vbench.bench.compare.audit import Audit, AuditedRun
+from vbench.bench.compare.audit_record import record_finding
 from vbench.bench.run.run import start_run
 from vbench.cli.audit import audit as audit_command
 from vbench.errors import CheckError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.options import EngineOptions
+from vbench.runtime.measurements.store import MeasurementStore
 from vbench.runtime.policies.gates import FrameExitPolicy
 
 
@@ -71,6 +74,29 @@ def test_another_precision_changes_values(tiny_quantized_bundle: Bundle, data: P
     found = json.loads(ended.stdout)
     assert (found["candidate"]["precision"], found["reference"]["precision"]) == ("int8", "fp32")
     assert found["agreement"]["score_differences"]["largest"] > 1e-5
+    changed_percent = f"{found['changed_percent']:.2f}"
+    noted = f"recorded for --precision auto: ort int8 changed {changed_percent} % of 10 videos"
+    assert noted in ended.stderr.splitlines()
+    entry = MeasurementStore(tiny_quantized_bundle).entries("audits")[-1]
+    assert (entry["videos"], entry["changed_percent"]) == (10, found["changed_percent"])
+    assert entry["measured_on"]["dataset"]["name"] == "folder"
+    assert entry["measured_on"]["dataset"]["policy"]["first_threshold"] == 0.9
+
+
+def test_only_lower_precisions_on_the_cpu_are_recorded(
+    tiny_bundle: Bundle, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start_run(run_config(tiny_bundle, dataset="folder", data=data), tmp_path / "run", "").path
+    exact = AuditedRun(str(run), "ort", "fp32", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
+    bf16 = replace(exact, engine="openvino", precision="bf16")
+    assert record_finding(replace(bf16, device="cuda"), exact, 0.5, tiny_bundle.path) == ""
+    assert record_finding(exact, bf16, 0.5, tiny_bundle.path) == ""
+    assert record_finding(bf16, bf16, 0.5, tiny_bundle.path) == ""
+    expected = "recorded for --precision auto: openvino bf16 changed 0.50 % of 10 videos"
+    assert record_finding(bf16, exact, 0.5, tiny_bundle.path) == expected
+    monkeypatch.setattr(MeasurementStore, "put", lambda *_: False)
+    expected = f"not recorded for --precision auto: {tiny_bundle.path} is not writable"
+    assert record_finding(bf16, exact, 0.5, tiny_bundle.path) == expected
 
 
 def test_too_many_changes(
@@ -114,6 +140,16 @@ def test_distribution_of_nothing_and_of_nan() -> None:
     assert distribution(np.array([])).count == 0
     assert distribution(np.array([])).p50 is None
     assert np.isnan(distribution(np.array([0.5, np.nan])).largest)
+
+
+def test_an_audit_names_its_engine_and_precision(tiny_bundle: Bundle) -> None:
+    words = "--precision auto names no precision to audit; choose one, such as fp32 or int8"
+    assert_fails(vbench("audit", tiny_bundle.path, "--precision", "auto"), 2, words)
+    assert_fails(vbench("audit", tiny_bundle.path, "--engine", "auto"), 2, "unknown engine 'auto'; choose one of ort, ")
+    compared = words.replace("to audit", "to compare with")
+    assert_fails(vbench("audit", tiny_bundle.path, "--against-precision", "auto"), 2, compared)
+    words = words.replace("audit", "build")
+    assert_fails(vbench("build", tiny_bundle.path, "--precision", "auto"), 2, words)
 
 
 def test_against_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:

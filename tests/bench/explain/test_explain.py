@@ -53,7 +53,7 @@ POLICIES: list[Policy] = [
 
 @pytest.fixture(scope="module")
 def network(tiny_bundle: Bundle[FrameExitManifest]) -> Network:
-    return load(tiny_bundle.path)
+    return load(tiny_bundle.path, "ort")
 
 
 @pytest.fixture(scope="module")

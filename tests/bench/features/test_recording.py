@@ -53,7 +53,7 @@ def test_states_give_the_logits_gates_and_losses_of_the_trace(bundle: Path, run:
     assert features.header.split == "validation"
     states = all_states(features).astype(np.float32)
     assert (np.diff(states, axis=1) >= 0).all()
-    engine = load(bundle).engine
+    engine = load(bundle, "ort").engine
     for step in (1, 5, 10):
         logits = engine.get(engine.run(f"classifier_{step:02d}", engine.put(states[:, step - 1])))
         np.testing.assert_allclose(logits, trace.logits[step - 1], atol=0.05)

@@ -275,6 +275,7 @@ def test_a_run(vbench: Vbench, tmp_path: Path) -> None:
             "device": None,
             "provider": "cuda",
             "graphs": None,
+            "max_flips": None,
         },
         "data": {"dataset": "folder", "data": "data/folder", "limit": 6},
         "stream": {**stream, "sync": "speculative", "mode": "throughput"},

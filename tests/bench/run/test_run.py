@@ -140,7 +140,7 @@ def test_a_row_for_every_video(whole: Result, config: RunConfig, data: Path) -> 
     assert str(data / BROKEN / "5.jpeg") in failed["error"][0]
     answer = ["prediction", "probability", "exit_step", "frames_used", "scores", "gmacs", "latency_ms"]
     assert failed.select(answer).row(0) == (None,) * 7
-    network = load(config.bundle, first_threshold=FIRST)
+    network = load(config.bundle, "ort", first_threshold=FIRST)
     probabilities = polars.read_parquet(whole.path / "probabilities.parquet")
     assert probabilities["video"].to_list() == table["video"].to_list()
     for row, scores in zip(table.iter_rows(named=True), probabilities["probabilities"].to_list()):

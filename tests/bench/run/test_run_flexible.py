@@ -100,7 +100,7 @@ def test_one_count(eight: Result, config: RunConfig) -> None:
     assert record["left_out"] == [{"video": SHORT, "reason": "the video has 2 frames, fewer than 3"}]
     assert table["video"].to_list() == list(LENGTHS)
     assert table.filter(polars.col("error").is_null())["frames_used"].to_list() == [8] * 4
-    network = load(config.bundle, frames=8)
+    network = load(config.bundle, "ort", frames=8)
     videos = {video.key: video for video in eight.dataset.videos}
     for row in table.iter_rows(named=True):
         if row["video"] == BROKEN:
@@ -185,7 +185,7 @@ def test_resume_after_an_interruption_at_any_count(config: RunConfig, eight: Res
 
 
 def test_a_cascade(config: RunConfig, eight: Result, tmp_path: Path) -> None:
-    small = load(config.bundle, frames=2)
+    small = load(config.bundle, "ort", frames=2)
     videos = [video for video in eight.dataset.videos if video.key != BROKEN]
     confidences = [float(small.predict(video.open()).probabilities.max()) for video in videos]
     threshold = float(np.median(confidences))

@@ -99,7 +99,7 @@ def test_a_run_reports_all_protocols(run: Path, root: Path) -> None:
 
 
 def test_probabilities_are_independent_and_the_first_step_does_not_exit(root: Path, run: Path) -> None:
-    network = load(root / "bundles" / "tags")
+    network = load(root / "bundles" / "tags", "ort")
     result = network.predict(np.zeros((10, 40, 40, 3), np.uint8))
     np.testing.assert_allclose(result.probabilities, 1 / (1 + np.exp(-result.logits.astype(np.float64))), atol=1e-6)
     histogram = metrics(run)["exit_histogram"]
@@ -204,6 +204,6 @@ def test_top_k_keeps_the_accuracy_but_not_the_comparison(root: Path, run: Path) 
 def test_explain_shows_independent_probabilities(root: Path) -> None:
     dataset = load_dataset("hvu", root / "hvu")
     video = dataset.videos[0]
-    found = explain(load(root / "bundles" / "tags"), video.open, classes=video.classes)
+    found = explain(load(root / "bundles" / "tags", "ort"), video.open, classes=video.classes)
     assert sum(score.probability for score in found.steps[0].top) > 1
     assert found.answer.right == (found.answer.label in (video.classes or ()))

@@ -78,7 +78,7 @@ POLICIES: list[Policy] = [
 def test_replay_equals_reality(bundle: Path, trace: Trace, clips: list[NamedClip], videos: int) -> None:
     assert len(POLICIES) >= 20
     assert len(clips) == len(trace.videos) == VIDEOS
-    network, different = load(bundle, policy=RunAll()), set()
+    network, different = load(bundle, "ort", policy=RunAll()), set()
     planned = PerVideo({video: 1 + place % 10 for place, video in enumerate(trace.videos)})
     for policy in (*POLICIES, planned):
         results = list(network.with_policy(policy).stream(clips[:videos], StreamOptions()))
@@ -94,7 +94,7 @@ def test_replay_equals_reality(bundle: Path, trace: Trace, clips: list[NamedClip
 
 def test_any_schedule_gives_the_same_exits(bundle: Path, trace: Trace, clips: list[NamedClip]) -> None:
     for policy in (Patience(2), Random((0.1,) * 10), Confidence(0.7)):
-        network = load(bundle, policy=policy)
+        network = load(bundle, "ort", policy=policy)
         results = list(network.stream(reversed(clips), StreamOptions("inflight", 8)))
         found = {clips[-1 - result.clip].name: result.prediction.exit_step for result in results}
         assert found == dict(zip(trace.videos, exit_steps(policy, trace).tolist()))

@@ -98,7 +98,7 @@ def same(response: InferenceResponse, expected: list[Prediction]) -> None:
 def test_frameexit_matches_vbench(
     policy: Policy, schedule: str, tiny_bundle: Bundle[FrameExitManifest], serve: Serve
 ) -> None:
-    network, server = load(tiny_bundle.path, policy=policy), serve(tiny_bundle, policy, schedule=schedule)
+    network, server = load(tiny_bundle.path, "ort", policy=policy), serve(tiny_bundle, policy, schedule=schedule)
     clips = [noise(10, seed) for seed in range(8)]
     # Frame sizes differ, one request has two clips, and all requests arrive together.
     others = [noise(10, seed, 33, 64) for seed in (20, 21)]
@@ -140,8 +140,8 @@ def test_a_request_joins_clips_that_are_running(tiny_bundle: Bundle[FrameExitMan
     assert started.wait(30)
     assert server.networks["tiny"].execute([second]) is None
     proceed.set()
-    same(first.sender.wait(), [load(tiny_bundle.path, policy=FrameExitPolicy(1.0, (1.0,))).predict(clips[0])])
-    same(second.sender.wait(), [load(tiny_bundle.path, policy=FrameExitPolicy(1.0, (0.99,))).predict(clips[1])])
+    same(first.sender.wait(), [load(tiny_bundle.path, "ort", policy=FrameExitPolicy(1.0, (1.0,))).predict(clips[0])])
+    same(second.sender.wait(), [load(tiny_bundle.path, "ort", policy=FrameExitPolicy(1.0, (0.99,))).predict(clips[1])])
     assert max(server.rows("_backbone")) == 2, "both clips share calls, although their thresholds differ"
     assert server.rows("_backbone")[:3] == [1, 1, 1]
 
@@ -152,7 +152,7 @@ def test_more_rows_than_slots_are_split(flexible_bundle: FlexibleBundle, schedul
     server = serve(bundle, Cascade((8,)), slots=3, schedule=schedule)
     clips = [noise(8, seed) for seed in range(3)]
     (answer,) = server.ask(next(iter(server.networks)), Request(np.stack(clips)))
-    same(answer, [load(bundle.path, frames=8).predict(clip) for clip in clips])
+    same(answer, [load(bundle.path, "ort", frames=8).predict(clip) for clip in clips])
     assert server.rows("_preprocess") == [3] * 8
 
 
@@ -173,13 +173,13 @@ def test_a_request_sets_its_thresholds(tiny_bundle: Bundle[FrameExitManifest], s
         {"first_threshold": 0.95},
     ]
     for answer, thresholds in zip(answers, chosen):
-        same(answer, [load(tiny_bundle.path, **thresholds).predict(clip)])
+        same(answer, [load(tiny_bundle.path, "ort", **thresholds).predict(clip)])
     assert [int(answer["EXIT_STEP"][0, 0]) for answer in answers[:2]] == [10, 1]
 
 
 def test_parameters_complete_the_repository_policy(tiny_bundle: Bundle[FrameExitManifest], serve: Serve) -> None:
     server, clips = serve(tiny_bundle, FrameExitPolicy(0.95, (0.99,))), [noise(10, seed) for seed in range(6)]
-    network = load(tiny_bundle.path, policy=FrameExitPolicy(1.0, (0.99,)))
+    network = load(tiny_bundle.path, "ort", policy=FrameExitPolicy(1.0, (0.99,)))
     answers = server.ask("tiny", *(Request(clip[None], {"first_threshold": "1"}) for clip in clips))
     for clip, answer in zip(clips, answers):
         same(answer, [network.predict(clip)])
@@ -204,7 +204,7 @@ def test_errors_affect_only_their_own_request(
     answers = server.ask("tiny", *(Request(clip[None], parameters) for parameters, _ in bad), Request(clip[None]))
     for answer, (_, words) in zip(answers, bad):
         assert answer.said().startswith(words)
-    same(answers[-1], [load(tiny_bundle.path, first_threshold=0.5).predict(clip)])
+    same(answers[-1], [load(tiny_bundle.path, "ort", first_threshold=0.5).predict(clip)])
     # Shapes that the server accepts, or would accept without its checks.
     for frames in (np.zeros((1, 10, 0, 8, 3), np.uint8), clip, clip[None].astype(np.float32), clip[None, ..., :2]):
         assert "FRAMES" in execute(server, "tiny", Request(np.ascontiguousarray(frames))).said()
@@ -317,7 +317,7 @@ def test_a_missing_part_fails_only_the_clips_that_need_it(
     words = "the model tiny_gate_02 failed: model 'tiny_gate_02' is not ready; see the log of the server"
     assert late.said() == both.said() == words
     (again,) = server.ask("tiny", Request(clips[0][None], {"first_threshold": 0}))
-    same(again, [load(tiny_bundle.path, first_threshold=0.0).predict(clips[0])])
+    same(again, [load(tiny_bundle.path, "ort", first_threshold=0.0).predict(clips[0])])
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -340,7 +340,7 @@ def test_values_that_are_not_finite_fail_their_clip(
         return
     failed, other = server.ask("tiny", *(Request(clip[None]) for clip in clips))
     assert failed.said().startswith("step 10: the logits are not finite (NaN); ")
-    same(other, [load(tiny_bundle.path, policy=FrameExitPolicy(1.0, (1.0,))).predict(clips[1])])
+    same(other, [load(tiny_bundle.path, "ort", policy=FrameExitPolicy(1.0, (1.0,))).predict(clips[1])])
 
 
 def test_a_part_of_another_shape_is_an_error(tiny_bundle: Bundle[FrameExitManifest], serve: Serve) -> None:
@@ -417,7 +417,7 @@ def test_few_streams_serve_many_policies(flexible_bundle: FlexibleBundle, serve:
     parameters = [{"frames": each, "cascade": "0.3"} for each in counts]
     answers = server.ask(name, *(Request(clip[None], each) for each in parameters))
     for each, answer in zip(counts, answers):
-        network = load(bundle.path, frames=tuple(map(int, each.split(","))), cascade=0.3)
+        network = load(bundle.path, "ort", frames=tuple(map(int, each.split(","))), cascade=0.3)
         same(answer, [network.predict(clip)])
     assert sum(each.name == "vbench-stream" for each in threading.enumerate()) <= 9
 
@@ -463,7 +463,7 @@ def test_flexible_matches_vbench(family: str, schedule: str, flexible_bundle: Fl
         ({"cascade": 0.3}, {"cascade": 0.3}),
         ({"frames": "2,4", "cascade": "1"}, {"frames": (2, 4), "cascade": 1.0}),
     ]:
-        network = load(bundle.path, **chosen)
+        network = load(bundle.path, "ort", **chosen)
         for clip, answer in zip(clips, server.ask(name, *(Request(clip[None], parameters) for clip in clips))):
             same(answer, [network.predict(clip)])
 
@@ -472,9 +472,11 @@ def test_flexible_matches_vbench(family: str, schedule: str, flexible_bundle: Fl
 def test_a_cascade_continues_for_uncertain_clips(flexible_bundle: FlexibleBundle, schedule: str, serve: Serve) -> None:
     bundle = flexible_bundle("tsm")
     clips = [noise(20, seed) for seed in range(8)]
-    certain = sorted(confidence_and_entropy(load(bundle.path, frames=2).predict(clip).logits)[0] for clip in clips)
+    certain = sorted(
+        confidence_and_entropy(load(bundle.path, "ort", frames=2).predict(clip).logits)[0] for clip in clips
+    )
     policy = Cascade((2, 4, 8), (certain[3] + certain[4]) / 2)
-    server, network = serve(bundle, policy, schedule=schedule), load(bundle.path, policy=policy)
+    server, network = serve(bundle, policy, schedule=schedule), load(bundle.path, "ort", policy=policy)
     name = next(iter(server.networks))
     (answer,) = server.ask(name, Request(np.stack(clips)))
     same(answer, [network.predict(clip) for clip in clips])

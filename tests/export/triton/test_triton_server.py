@@ -110,13 +110,13 @@ def motion_clips(count: int) -> list[NDArray[np.uint8]]:
 
 @pytest.fixture(scope="module")
 def digits(frameexit: Bundle[Any]) -> tuple[list[NDArray[np.uint8]], list[Prediction]]:
-    clips, network = digit_clips(CLIPS), load(frameexit.path, policy=FrameExitPolicy(0.95))
+    clips, network = digit_clips(CLIPS), load(frameexit.path, "ort", policy=FrameExitPolicy(0.95))
     return clips, [network.predict(clip) for clip in clips]
 
 
 @pytest.fixture(scope="module")
 def motions(tsm: Bundle[Any]) -> tuple[list[NDArray[np.uint8]], list[Prediction]]:
-    clips, network = motion_clips(CLIPS), load(tsm.path, policy=CASCADE)
+    clips, network = motion_clips(CLIPS), load(tsm.path, "ort", policy=CASCADE)
     return clips, [network.predict(clip) for clip in clips]
 
 
@@ -166,7 +166,7 @@ def test_tsm_answers_like_vbench(
 def test_clips_of_any_number_of_frames(server: TritonServer, tsm: Bundle[Any], tmp_path: Path) -> None:
     clips, network = [motion_video("validation", index)[:count] for index, count in enumerate((1, 2, 4, 16))], {}
     for frames in (4, 8, 16):
-        network[frames] = load(tsm.path, frames=frames)
+        network[frames] = load(tsm.path, "ort", frames=frames)
     cases = [(clip, frames) for clip in clips for frames in network]
     answers = ask(server, [Asked("tsm", clip[None], {"frames": frames}) for clip, frames in cases], tmp_path, 4)
     for answer, (clip, frames) in zip(answers, cases, strict=True):
@@ -184,7 +184,7 @@ def test_parameters(server: TritonServer, frameexit: Bundle[Any], tmp_path: Path
     pairs = [(clip, parameters, policy) for clip in clips for parameters, policy in cases]
     requests = [Asked("frameexit", clip[None], parameters) for clip, parameters, _ in pairs]
     for answer, (clip, _, policy) in zip(ask(server, requests, tmp_path, 8), pairs, strict=True):
-        same(answer, [load(frameexit.path, policy=policy).predict(clip)])
+        same(answer, [load(frameexit.path, "ort", policy=policy).predict(clip)])
 
 
 @pytest.mark.parametrize("model", ["tsm", "lockstep"])
@@ -193,7 +193,7 @@ def test_outputs_that_are_not_requested_are_left_out(
 ) -> None:
     clips = motion_clips(20)
     answers = ask(server, [Asked(model, clip[None], outputs=("EXIT_STEP",)) for clip in clips], tmp_path, 4)
-    network = load(tsm.path, policy=CASCADE)
+    network = load(tsm.path, "ort", policy=CASCADE)
     for answer, clip in zip(answers, clips, strict=True):
         assert set(answer) == {"EXIT_STEP", "times"}
         assert answer["EXIT_STEP"].tolist() == [[network.predict(clip).exit_step]]
@@ -212,7 +212,7 @@ def test_a_bad_request_fails_alone(server: TritonServer, frameexit: Bundle[Any],
     ]
     good = Asked("frameexit", clip)
     answers = ask(server, [each for case, _ in cases for each in (case, good)], tmp_path, clients=4)
-    expected = load(frameexit.path, policy=FrameExitPolicy(0.95)).predict(clip[0])
+    expected = load(frameexit.path, "ort", policy=FrameExitPolicy(0.95)).predict(clip[0])
     for answer, (_, words) in zip(answers[::2], cases, strict=True):
         assert words in str(answer["error"])
         assert "\n" not in str(answer["error"])
@@ -222,7 +222,7 @@ def test_a_bad_request_fails_alone(server: TritonServer, frameexit: Bundle[Any],
 
 
 def test_a_broken_part_fails_only_what_needs_it(server: TritonServer, tsm: Bundle[Any], tmp_path: Path) -> None:
-    clips, expected = motion_clips(12), load(tsm.path, frames=4)
+    clips, expected = motion_clips(12), load(tsm.path, "ort", frames=4)
     cases = [(clip, {4: "", 8: "not finite (NaN)", 16: "the model broken_frames_16 "}) for clip in clips]
     asked = [(clip, frames, words[frames]) for clip, words in cases for frames in words]
     requests = [Asked("broken", clip[None], {"frames": frames}) for clip, frames, _ in asked]

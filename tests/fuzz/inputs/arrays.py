@@ -31,7 +31,7 @@ _VALUES = (float("nan"), float("inf"), -float("inf"), 1e38, -1e38, 1e-45)
 def _network(bundle: Path, name: str) -> Any:
     from vbench.runtime.load import load
 
-    return load(bundle, threads=1, **({"frames": 4} if name == "tsm" else {}))
+    return load(bundle, "ort", threads=1, **({"frames": 4} if name == "tsm" else {}))
 
 
 def make(rng: Random, samples: Samples, folder: Path) -> Case:

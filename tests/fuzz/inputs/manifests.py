@@ -65,7 +65,7 @@ def _use(bundle: Path, samples: Samples, thorough: bool) -> object:
     family.route(opened.manifest, resolved.policy)
     if not thorough:
         return [*steps]
-    network = load(bundle, threads=1)
+    network = load(bundle, "ort", threads=1)
     return network.predict(samples.frames)
 
 

@@ -33,10 +33,18 @@ def _network(bundle: Path) -> Any:
     """Load the network once; its folder stays, and only the file of measurements in it changes."""
     from vbench.runtime.load import load
 
-    return load(link_tree(bundle, Path(os.environ["HOME"], f"measured-{os.getpid()}")), threads=1)
+    return load(link_tree(bundle, Path(os.environ["HOME"], f"measured-{os.getpid()}")), "ort", threads=1)
 
 
 def _use(samples: Samples, bundle: Path, budget: float) -> object:
+    from vbench.runtime.engine_choice.choose import choose_engine
+    from vbench.runtime.engines.options import AUTO, EngineOptions
+    from vbench.runtime.policies.choice import PolicyChoice
+
     network = _network(samples.flexible_bundle)
     (network.bundle.path / FILE).write_bytes((bundle / FILE).read_bytes())
+    options, _ = choose_engine(
+        network.bundle, EngineOptions(engine=AUTO, say=lambda _: None), PolicyChoice(frames=(4,))
+    )
+    assert options.engine in ("ort", "openvino")
     return network.predict(samples.frames, budget_ms=budget).probabilities

@@ -38,9 +38,9 @@ def _use(bundle: Path, samples: Samples) -> object:
 
     # Every step runs, so that no mutated part is left out.
     try:
-        network = load(bundle, threads=1, first_threshold=1.0, gate_threshold=1.0)
+        network = load(bundle, "ort", threads=1, first_threshold=1.0, gate_threshold=1.0)
     except UsageError:  # not a FrameExit
-        network = load(bundle, threads=1, cascade=1.0)
+        network = load(bundle, "ort", threads=1, cascade=1.0)
     return network.predict(samples.frames).probabilities
 
 

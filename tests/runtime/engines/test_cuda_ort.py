@@ -81,7 +81,9 @@ def test_run_into_rows(tiny_bundle: Bundle, start: int, stop: int) -> None:
 
 @pytest.fixture(scope="module")
 def wanted(tiny_bundle: Bundle) -> list[Any]:
-    found = answers(load(tiny_bundle.path, first_threshold=0.955, gate_threshold=0.95, threads=1), StreamOptions())
+    found = answers(
+        load(tiny_bundle.path, "ort", first_threshold=0.955, gate_threshold=0.95, threads=1), StreamOptions()
+    )
     assert len({step for step, _ in found}) > 1, "some clips must exit before others"
     return found
 
@@ -126,7 +128,7 @@ def test_frame_flexible_networks(
     monkeypatch.setattr(ort_cuda, "is_large_part", lambda part: part.macs > 0)
     same(
         answers(load(path, device="cuda", frames=counts, cascade=0.99, graphs=graphs), StreamOptions(), 3),
-        answers(load(path, frames=counts, cascade=0.99, threads=1), StreamOptions(), 3),
+        answers(load(path, "ort", frames=counts, cascade=0.99, threads=1), StreamOptions(), 3),
     )
     assert any(session.captured for session in gpu.sessions) == graphs
 

@@ -243,6 +243,7 @@ def test_missing_package(
 
 def test_missing_package_on_the_command_line(tiny_bundle: Bundle) -> None:
     code = "import sys; sys.modules['onnxruntime'] = None; from vbench.cli.main import main; main()"
-    ended = subprocess.run([sys.executable, "-c", code, "run", str(tiny_bundle.path)], capture_output=True, text=True)
+    command = [sys.executable, "-c", code, "run", str(tiny_bundle.path), "--engine", "ort"]
+    ended = subprocess.run(command, capture_output=True, text=True)
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == "vbench: onnxruntime is not installed; pip install onnxruntime\n"

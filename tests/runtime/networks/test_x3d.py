@@ -85,7 +85,7 @@ def test_steps_read_the_clips_of_the_original(frameexit: Bundle, engine: str) ->
 
 @pytest.mark.parametrize("schedule", ["sequential", "lockstep", "compact", "inflight"])
 def test_schedules_give_the_same_answers(frameexit: Bundle, schedule: str) -> None:
-    network = load(frameexit.path, first_threshold=0.5, gate_threshold=0.5)
+    network = load(frameexit.path, "ort", first_threshold=0.5, gate_threshold=0.5)
     clips = videos(5)
     expected = [network.predict(clip) for clip in clips]
     slots = 1 if schedule == "sequential" else 2
@@ -99,7 +99,7 @@ def test_schedules_give_the_same_answers(frameexit: Bundle, schedule: str) -> No
 
 
 def test_normalized_clips_are_accepted(frameexit: Bundle) -> None:
-    network = load(frameexit.path, first_threshold=1.0, gate_threshold=1.0)
+    network = load(frameexit.path, "ort", first_threshold=1.0, gate_threshold=1.0)
     (frames,) = videos(1)
     steps = network.steps
     positions = temporal_view_positions(len(frames), 13, 30, steps)
@@ -124,7 +124,7 @@ class CountedFrames(ArrayFrames):
 def test_the_frame_rate_sets_the_spacing_and_shared_frames_are_expected_once_per_clip(frameexit: Bundle) -> None:
     (frames,) = videos(1)
     source = CountedFrames(frames)
-    network = load(frameexit.path, first_threshold=1.0, gate_threshold=1.0)
+    network = load(frameexit.path, "ort", first_threshold=1.0, gate_threshold=1.0)
     network.predict(source)
     clips = temporal_view_positions(90, 13, 15.0, 3)
     order = x3d.narrow_frameexit().frame_order
@@ -132,7 +132,7 @@ def test_the_frame_rate_sets_the_spacing_and_shared_frames_are_expected_once_per
 
 
 def test_the_frame_rate_of_a_video_file_is_used(frameexit: Bundle, tmp_path: Path) -> None:
-    network = load(frameexit.path, first_threshold=1.0, gate_threshold=1.0)
+    network = load(frameexit.path, "ort", first_threshold=1.0, gate_threshold=1.0)
     path = save_moving(tmp_path / "video.mp4", frames=60)  # 25 frames per second
     with closing(open_frames(path)) as source:
         assert isinstance(source, VideoFrames)
@@ -160,7 +160,7 @@ def test_the_score_is_the_mean_probability_of_ten_clips(static: Bundle, engine: 
 
 def test_one_normalized_clip_is_one_view(static: Bundle) -> None:
     clip = np.random.default_rng(0).normal(size=(13, 3, x3d.SIZE, x3d.SIZE)).astype(np.float32)
-    prediction = load(static.path).predict(clip)
+    prediction = load(static.path, "ort").predict(clip)
     with torch.no_grad():
         expected = x3d.narrow()(torch.from_numpy(clip[None]))[0].numpy()
     assert np.abs(prediction.logits - expected).max() <= 1e-4
@@ -172,14 +172,14 @@ def test_no_frame_of_a_video_is_decoded_twice(kind: str, request: pytest.Fixture
     bundle: Bundle = request.getfixturevalue(kind)
     path = save_moving(tmp_path / "video.mp4", frames=90)  # shorter than two clips, so that all clips overlap
     policy = {} if kind == "static" else {"first_threshold": 1.0, "gate_threshold": 1.0}
-    (result,) = load(bundle.path, **policy).stream([path], StreamOptions())  # type: ignore[arg-type]
+    (result,) = load(bundle.path, "ort", **policy).stream([path], StreamOptions())  # type: ignore[arg-type]
     assert result.cost.read.frames_read == result.unwrap().frames_used == (130 if kind == "static" else 39)
     assert result.cost.read.frames_decoded <= 90
 
 
 def test_a_video_shorter_than_a_clip_repeats_its_last_frame(static: Bundle, tmp_path: Path) -> None:
     path = save_moving(tmp_path / "video.mp4", frames=3)
-    prediction = load(static.path).predict(path)
+    prediction = load(static.path, "ort").predict(path)
     assert np.isfinite(prediction.logits).all()
     assert prediction.frames_used == 130
 
@@ -191,13 +191,13 @@ def test_pixels_that_are_not_finite_are_refused(kind: str, request: pytest.Fixtu
     pixels = np.zeros(shape if kind == "static" else (3, *shape), np.float32)
     pixels.flat[7] = np.nan
     with pytest.raises(FrameError, match="finite"):
-        load(bundle.path).predict(pixels)
+        load(bundle.path, "ort").predict(pixels)
 
 
 def test_both_are_served_like_any_network(static: Bundle, frameexit: Bundle, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number, bundle in enumerate((static, frameexit)):
-        network = load(bundle.path)
+        network = load(bundle.path, "ort")
         made = write_repository(bundle, tmp_path / f"out {number}", network.policy)
         server = Server(made.path, tmp_path / f"server {number}")
         clips = [rng.integers(0, 256, (length, 40, 52, 3), dtype=np.uint8) for length in (3, 70)]
@@ -230,7 +230,7 @@ def test_networks_are_described(static: Bundle, frameexit: Bundle) -> None:
 
 
 def describe(bundle: Bundle) -> tuple[tuple[str, str], ...]:
-    network: Network = load(bundle.path)
+    network: Network = load(bundle.path, "ort")
     return network.family.describe(bundle.manifest)
 
 

@@ -219,7 +219,7 @@ def test_a_toy_policy_is_swept_tuned_plotted_and_reported(tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("margin")
 def test_a_toy_policy_is_explained(tiny_bundle: Bundle) -> None:
-    network = load(tiny_bundle.path, policy=Margin(-1.0))
+    network = load(tiny_bundle.path, "ort", policy=Margin(-1.0))
     frames = np.random.default_rng(0).integers(0, 256, (12, 40, 52, 3), dtype=np.uint8)
     explanation = explain(network, frames)
     assert (explanation.exit_step, explanation.steps[0].decision) == (1, StepExplanation(True, "margin -1"))

@@ -29,7 +29,7 @@ SHORT = ScenarioOptions("server", latency_ms=10_000, min_duration_s=0.5, target_
 
 @pytest.fixture(scope="module")
 def network(tiny_bundle: Bundle) -> Network:
-    return vbench.load(tiny_bundle.path, threads=1)
+    return vbench.load(tiny_bundle.path, "ort", threads=1)
 
 
 @pytest.fixture(scope="module")

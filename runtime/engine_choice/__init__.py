@@ -1,0 +1,21 @@
+"""``--engine auto``: choose the fastest engine and precision for a bundle on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from .audits import record_audit as record_audit
+    from .choose import EngineChoice as EngineChoice
+    from .choose import choose_engine as choose_engine
+
+__getattr__ = lazy_exports(
+    __name__,
+    audits=("record_audit",),
+    choose=(
+        "EngineChoice",
+        "choose_engine",
+    ),
+)
