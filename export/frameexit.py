@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from ..models.frameexit.network import FrameExit
     from ..models.part import Part
     from .gate_sets import GateSet
+    from .heads.write import WrittenHeads
     from .options import ExportOptions
 
 _GATE_THRESHOLD = 0.5  # the authors' value
 _BACKBONE = "backbone"
+_TRACED = (_BACKBONE, "accumulator")
 _FP32 = "fp32"
 
 
@@ -58,11 +60,11 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         sets = _gate_sets(job)
         parts = _parts(network, sets)
         graphs = _graphs(network, job.options.opset)
-        graphs |= {part.name: _like(graphs, part) for part in parts if part.name not in graphs}
         files: dict[str, FileSpec] = {}
         details: dict[str, PrecisionSpec] = {}
         options, folder = job.options, job.folder
-        specs = dict(_write_parts(parts, graphs, job))
+        heads = _write_heads([part for part in parts if part.name not in graphs], job)
+        specs = dict(_write_parts([part for part in parts if part.name in graphs], graphs, job)) | heads.parts
         frames = network.head.frames
         clips = Calibration("the check clips", all_check_clips)
         converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
@@ -74,7 +76,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         return FrameExitManifest(
             **job.common,
             parts=specs,
-            weights={},
+            weights=dict.fromkeys(options.precisions, heads.weights),
             precision_details=details,
             frames=network.head.frames,
             clip_frames=network.clip_frames,
@@ -89,7 +91,7 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
 
     def verify(self, network: FrameExit, bundle: Bundle[FrameExitManifest], job: ExportJob) -> dict[str, Check]:
         from .precision.half_arithmetic import with_half_arithmetic
-        from .verify.tolerances import load_candidate
+        from .verify.tolerances import load_candidate, load_gpu_forms
         from .verify.verify import verify
 
         reference = TorchEngine({part.name: part.module for part in _parts(network, _gate_sets(job))}, threads=0)
@@ -99,7 +101,8 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             job.progress(f"checking every part against PyTorch ({precision})")
             with TemporaryDirectory(dir=bundle.path) as scratch:
                 engine = load_candidate(with_half_arithmetic(bundle, precision, Path(scratch)), precision)
-            checks[precision] = verify(bundle, reference, engine, policy, job.options.max_error, precision)
+            gpu_forms = load_gpu_forms(bundle, precision)
+            checks[precision] = verify(bundle, reference, engine, policy, job.options.max_error, precision, gpu_forms)
         return checks
 
     def serving(self, manifest: FrameExitManifest, policy: Policy) -> ServingSpec:
@@ -152,23 +155,24 @@ def _parts(network: FrameExit, sets: tuple[GateSet, ...]) -> tuple[Part, ...]:
     return (*network.parts(), *gate_set_parts(network, sets))
 
 
-def _like(graphs: dict[str, onnx.ModelProto], part: Part) -> onnx.ModelProto:
-    """Return the graph of another set's gate, given the graph of the same gate in the default set."""
-    from .graph.torch_to_onnx import reweighted
-
-    return reweighted(graphs[part.name.partition("__")[0]], part)
-
-
 def _graphs(network: FrameExit, opset: int) -> dict[str, onnx.ModelProto]:
+    """Return the graphs of the parts that are the same at every step."""
     from .graph.torch_to_onnx import trace_parts
     from .preprocess.select import preprocess_graph_for
 
-    traced = trace_parts([part for part in network.parts() if part.name != "preprocess"], opset)
+    traced = trace_parts([part for part in network.parts() if part.name in _TRACED], opset)
     return {"preprocess": preprocess_graph_for(network.preprocessing, opset), **traced}
 
 
+def _write_heads(parts: Sequence[Part], job: ExportJob) -> WrittenHeads:
+    from .heads.parts import head_part
+    from .heads.write import write_heads
+
+    return write_heads(list(map(head_part, parts)), job.folder, job.options.precisions, job.options.opset)
+
+
 def _write_parts(
-    parts: tuple[Part, ...], graphs: dict[str, onnx.ModelProto], job: ExportJob
+    parts: Sequence[Part], graphs: dict[str, onnx.ModelProto], job: ExportJob
 ) -> Iterator[tuple[str, PartSpec]]:
     """Write the parts shared by all precisions, and yield the manifest entry of every part, in order."""
     from .graph.write import part_spec

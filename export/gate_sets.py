@@ -16,7 +16,7 @@ from ..files import sha256
 from ..json_file import first_problem, read_json
 from ..models.checkpoint.input_size import record_path
 from ..models.checkpoint.recognize import load_network
-from ..runtime.bundle.manifest import Output
+from ..runtime.bundle.manifest import Output, gates_part
 from ..runtime.bundle.model import CheckpointSource, Fraction, GateSetSpec
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def read_gate_sets(folder: Path, default_sha256: str, bundle: Path, output: Outp
 
 
 def gate_set_parts(network: FrameExit, sets: tuple[GateSet, ...]) -> Iterator[Part]:
-    """Yield the gate parts of every set but the default one, whose gates are those of ``network``.
+    """Yield the part ``gates`` of every set but the default one, whose gates are those of ``network``.
 
     Raises:
         CheckpointError: a set belongs to a different trunk, or its file has changed.
@@ -106,9 +106,8 @@ def gate_set_parts(network: FrameExit, sets: tuple[GateSet, ...]) -> Iterator[Pa
                 f"{each.checkpoint} does not have the same trunk and classifiers as the checkpoint to export",
                 "keep only gate sets from a single run of vbench fit-gates in the folder",
             )
-        gates = [f"gate_{step:02d}" for step in range(2, expected.steps)]
-        for part in other.parts_by_name(gates).values():
-            yield replace(part, name=part.name + each.spec.suffix)
+        part = other.parts_by_name([gates_part()])[gates_part()]
+        yield replace(part, name=gates_part(each.spec.suffix))
 
 
 def _record(checkpoint: Path) -> _Record:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..models.frameexit.network import Gate
+from ..models.frameexit.heads import Gate
 from ..models.network import FittableGates
 
 State = dict[str, Tensor]

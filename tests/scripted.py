@@ -21,6 +21,8 @@ from vbench.runtime.scheduler.options import StreamOptions
 from vbench.runtime.scheduler.results import ClipResult
 from vbench.runtime.scheduler.stream import ClipStream
 
+HEADS = ("gates", "classifiers")
+
 
 class ScriptedEngine(NumpyMemory):
     """Ends clip number n (encoded in its pixels) at step ``exits[n]`` and checks its inputs.
@@ -36,15 +38,15 @@ class ScriptedEngine(NumpyMemory):
         self.classes = manifest.classes
         self.exits = exits
         self.gate_value = gate_value  # value of every gate; overrides ``exits``
-        self.calls: list[tuple[str, int]] = []  # part and number of rows
+        self.calls: list[tuple[str, int]] = []  # part and number of rows evaluated
 
     def describe(self) -> dict[str, str]:
         return {}
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
-        self.calls.append((part, len(inputs[0])))
-        kind, _, step = part.partition("_")
-        output = np.stack([self.row(kind, int(step or 0), *rows) for rows in zip(*inputs)]).astype(np.float32)
+        evaluated = np.count_nonzero(inputs[-1]) if part in HEADS else len(inputs[0])
+        self.calls.append((part, int(evaluated)))
+        output = np.stack([self.row(part, *rows) for rows in zip(*inputs)]).astype(np.float32)
         if out is None:
             return output
         assert out.shape == output.shape
@@ -52,15 +54,18 @@ class ScriptedEngine(NumpyMemory):
         out[...] = output
         return out
 
-    def row(self, kind: str, step: int, *inputs: np.ndarray) -> np.ndarray:
-        if kind == "backbone":
+    def row(self, part: str, *inputs: np.ndarray) -> np.ndarray:
+        if part == "backbone":
             features = np.zeros(24)
             features[int(inputs[0][1, 0, 0])] = inputs[0][0, 0, 0]
             return features
-        if kind == "accumulator":
+        if part == "accumulator":
             return np.maximum(*inputs)
+        step = int(inputs[-1][0])
+        if step == 0:
+            return np.full(1 if part == "gates" else self.classes, np.nan)  # must not be read
         clip = self.clip(inputs[0], step)
-        if kind == "gate":
+        if part == "gates":
             assert self.clip(inputs[1], step - 1) == clip, "state and previous state, in that order"
             return np.array([self.gate_value or (0.75 if self.exits[clip] == step else 0.25)])
         return self.logits(clip, step)

@@ -1,8 +1,8 @@
-"""Build graphs from ONNX text, for use where tensor sizes depend on the image size, which a trace would freeze."""
+"""Build graphs from ONNX text, for what a trace cannot express: sizes that depend on the image, and control flow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx
@@ -14,9 +14,9 @@ from .torch_to_onnx import check_graph
 PREPROCESS = "preprocess"
 Constants = Mapping[str, NDArray[np.generic]]
 
-_GRAPH = """
+_MODEL = """
 <ir_version: 10, opset_import: ["" : {opset}], producer_name: "vbench">
-{name} (uint8[n, height, width, 3] frames) => (float[n, {shape}] pixels)
+{signature}
 {{
 {nodes}
 }}
@@ -28,13 +28,29 @@ def preprocessing_model(nodes: str, shape: tuple[int, ...], constants: Constants
 
     Only those ``constants`` that the nodes use become initializers.
     """
-    model = parser.parse_model(
-        _GRAPH.format(name=PREPROCESS, opset=opset, shape=", ".join(map(str, shape)), nodes=nodes)
-    )
-    used = {name for node in model.graph.node for name in node.input}
+    size = ", ".join(map(str, shape))
+    signature = f"{PREPROCESS} (uint8[n, height, width, 3] frames) => (float[n, {size}] pixels)"
+    return text_model(signature, nodes, constants, opset)
+
+
+def text_model(signature: str, nodes: str, constants: Constants, opset: int) -> onnx.ModelProto:
+    """Return a checked model with this signature and these nodes, in ONNX's text form.
+
+    Only those ``constants`` that the nodes use become initializers.
+    """
+    model = parser.parse_model(_MODEL.format(opset=opset, signature=signature, nodes=nodes))
+    used = set(_names_read(model.graph))
     kept = [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used]
     model.graph.initializer.extend(kept)
     return check_graph(model)
+
+
+def _names_read(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the names of the tensors that the nodes read, including those of subgraphs."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from _names_read(attribute.g)
 
 
 def int64_vector(*values: int) -> NDArray[np.int64]:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, external_data_helper, numpy_helper
 
 WEIGHTS_FILE = "weights.bin"
@@ -25,19 +27,29 @@ class WeightsFile:
         self._offsets: dict[bytes, int] = {}
         path.write_bytes(b"")
 
+    def add_rows(self, array: NDArray[np.float32]) -> None:
+        """Add an array, such that graphs can refer to the whole array or to a single one of its rows."""
+        rows = [np.ascontiguousarray(row).tobytes() for row in array]
+        start = self._add(b"".join(rows))
+        for index, row in enumerate(rows):
+            self._offsets.setdefault(hashlib.sha256(row).digest(), start + index * len(row))
+
     def externalize(self, model: onnx.ModelProto) -> None:
         """Move the large tensors of ``model`` into the file and replace them with references."""
-        with self.path.open("ab") as file:
-            for tensor in model.graph.initializer:
-                content = _raw_bytes(tensor)
-                if len(content) < _MIN_EXTERNAL_BYTES:
-                    continue
-                digest = hashlib.sha256(content).digest()
-                if digest not in self._offsets:
-                    file.write(bytes(-file.tell() % _ALIGNMENT))
-                    self._offsets[digest] = file.tell()
-                    file.write(content)
-                _refer(tensor, self.path.name, self._offsets[digest], len(content))
+        for tensor in model.graph.initializer:
+            content = _raw_bytes(tensor)
+            if len(content) >= _MIN_EXTERNAL_BYTES:
+                _refer(tensor, self.path.name, self._add(content), len(content))
+
+    def _add(self, content: bytes) -> int:
+        """Write the content unless the file has it, and return its offset."""
+        digest = hashlib.sha256(content).digest()
+        if digest not in self._offsets:
+            with self.path.open("ab") as file:
+                file.write(bytes(-file.tell() % _ALIGNMENT))
+                self._offsets[digest] = file.tell()
+                file.write(content)
+        return self._offsets[digest]
 
 
 def _raw_bytes(tensor: TensorProto) -> bytes:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from torch import nn
 
 from ...errors import CheckError
@@ -39,27 +39,6 @@ def trace_parts(
     whole = _AllParts(parts, prepare)
     traced = _export(whole, opset)
     return {part.name: _cut(traced, part) for part in parts}
-
-
-def reweighted(model: onnx.ModelProto, part: Part) -> onnx.ModelProto:
-    """Return the graph of a part that has the same layers as the traced part ``model`` but different weights.
-
-    Tracing takes up most of an export's time, whereas replacing the weights takes almost none.
-
-    Raises:
-        CheckError: the graph lacks a weight of the part.
-    """
-    weights = {name: tensor.numpy() for name, tensor in fold_batch_norms(part.module).state_dict().items()}
-    copied = onnx.ModelProto()
-    copied.CopyFrom(model)
-    copied.graph.name = part.name
-    for tensor in copied.graph.initializer:
-        found = weights.pop(tensor.name.removeprefix("parts.").partition(".")[2], None)
-        if found is not None:
-            tensor.CopyFrom(numpy_helper.from_array(found, tensor.name))
-    if weights:
-        raise CheckError(f"{part.name}: the graph of {model.graph.name} has no weight {min(weights)}")
-    return check_graph(copied)
 
 
 class _AllParts(nn.Module):

@@ -28,13 +28,14 @@ def file_spec(path: Path, folder: Path) -> FileSpec:
 def part_spec(part: Part, model: onnx.ModelProto, files: dict[str, FileSpec]) -> PartSpec:
     """Return the manifest entry for a part; ``model`` is its graph, with all weights embedded."""
     return PartSpec(
-        inputs=tuple(_tensor_spec(tensor) for tensor in part.inputs),
-        output=_tensor_spec(part.output),
+        inputs=tuple(map(tensor_spec, part.inputs)),
+        output=tensor_spec(part.output),
         macs=count_macs.macs(model),
         parameters=count_macs.parameters(model),
         files=files,
     )
 
 
-def _tensor_spec(tensor: PartTensor) -> TensorSpec:
+def tensor_spec(tensor: PartTensor) -> TensorSpec:
+    """Return the manifest entry for an input or output of a part."""
     return TensorSpec(name=tensor.name, dtype=tensor.dtype, shape=tensor.shape)

@@ -100,7 +100,9 @@ def write_repository(
     check_servable(policy)
     serving = EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest, policy)
     parts = family_of(bundle.manifest).parts_needed(bundle.manifest, PolicyChoice(), policy)
-    graphs = graph_files(bundle, options.precision, EngineOptions(options.precision, parts=parts))
+    graphs = graph_files(
+        bundle, options.precision, EngineOptions(options.precision, parts=parts), gpu=options.device == "gpu"
+    )
     if options.force:
         _check_replaceable(out)
     with whole_folder(out, replace=options.force) as folder:

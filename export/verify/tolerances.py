@@ -31,6 +31,17 @@ def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
         ) from None
 
 
+def load_gpu_forms(bundle: Bundle[Manifest], precision: str) -> Engine:
+    """Return an engine that runs the graphs for GPUs, of the parts that have them, on the CPU."""
+    parts = {
+        name: part.model_copy(update={"files": part.gpu_files})
+        for name, part in bundle.manifest.parts.items()
+        if part.gpu_files
+    }
+    manifest = bundle.manifest.model_copy(update={"parts": parts})
+    return load_engine("ort", Bundle(bundle.path, manifest), EngineOptions(precision=precision))
+
+
 def run_both(reference: Engine, candidate: Engine, part: str, *inputs: Array) -> tuple[Array, Array]:
     """Return the outputs of both engines for the same inputs."""
     expected, actual = (e.get(e.run(part, *(e.put(array) for array in inputs))) for e in (reference, candidate))

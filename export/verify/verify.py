@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from ...errors import CheckError
 from ...runtime.bundle.bundle import Bundle
-from ...runtime.bundle.manifest import Check, Difference, FlexibleManifest, FrameExitManifest, Manifest, frames_part
+from ...runtime.bundle.manifest import (
+    CLASSIFIERS,
+    Check,
+    Difference,
+    FlexibleManifest,
+    FrameExitManifest,
+    Manifest,
+    frames_part,
+)
 from ...runtime.engines.base import Array, Engine
 from ...runtime.networks.base import Network
 from ...runtime.policies.base import Policy
@@ -49,10 +57,12 @@ def verify(
     policy: Policy,
     max_error: float,
     precision: str = "fp32",
+    gpu_forms: Engine | None = None,
 ) -> Check:
     """Run FrameExit on both engines and return the differences.
 
     Args:
+        gpu_forms: runs the graphs for GPUs, which are compared as well.
         policy: exit policy.
         max_error: largest difference allowed in fp32, relative to the largest magnitude of a part's output (or
             absolute, if that magnitude is below one).
@@ -68,7 +78,7 @@ def verify(
     sizes = HEIGHT_WIDTH if manifest.clip_frames == 1 else HEIGHT_WIDTH[:1]
     clips = [clip for height, width in sizes for clip in check_clips(frames, height, width)]
     parts: dict[str, Difference] = {}
-    for name, expected, actual in _all_parts(manifest, reference, candidate, clips):
+    for name, expected, actual in _all_parts(manifest, reference, candidate, gpu_forms, clips):
         parts[name] = larger(parts.get(name), difference(expected, actual))
     for name, part_difference in parts.items():
         check_difference(name, part_difference, max_error, precision)
@@ -89,41 +99,60 @@ def verify(
 
 
 def _all_parts(
-    manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: Sequence[NDArray[np.uint8]]
+    manifest: FrameExitManifest,
+    reference: Engine,
+    candidate: Engine,
+    gpu_forms: Engine | None,
+    clips: Sequence[NDArray[np.uint8]],
 ) -> Iterator[tuple[str, Array, Array]]:
     """Run ``clips`` through all steps, and frames of the other sizes through preprocessing only."""
     for start in range(0, len(clips), CLIPS):
-        yield from _parts(manifest, reference, candidate, np.stack(clips[start : start + CLIPS]))
+        yield from _parts(manifest, reference, candidate, gpu_forms, np.stack(clips[start : start + CLIPS]))
     for height, width in HEIGHT_WIDTH[len(clips) // CLIPS :]:
         for clip in check_clips(manifest.clip_frames, height, width):
             yield _PREPROCESS, *run_both(reference, candidate, _PREPROCESS, clip)
 
 
 def _parts(
-    manifest: FrameExitManifest, reference: Engine, candidate: Engine, clips: NDArray[np.uint8]
+    manifest: FrameExitManifest,
+    reference: Engine,
+    candidate: Engine,
+    gpu_forms: Engine | None,
+    clips: NDArray[np.uint8],
 ) -> Iterator[tuple[str, Array, Array]]:
     """Run clips ``[n, frames, H, W, 3]`` through all steps, feeding both engines the reference's intermediate results.
 
-    A step that reads a clip receives adjacent frames.
+    A step that reads a clip receives adjacent frames. Gates and classifiers evaluate the states of all steps together.
     """
 
     def compared(part: str, *inputs: Array) -> tuple[str, Array, Array]:
         return part, *run_both(reference, candidate, part, *inputs)
 
-    suffixes = dict.fromkeys(("", *(each.suffix for each in manifest.gate_sets.values())))
-    state: Array = np.zeros((len(clips), *manifest.state_shape), np.float32)
-    for step, place in enumerate(manifest.frame_order, start=1):
-        previous = state
+    states: list[Array] = [np.zeros((len(clips), *manifest.state_shape), np.float32)]
+    for place in manifest.frame_order:
         read = clips[:, place * manifest.clip_frames : (place + 1) * manifest.clip_frames]
         frames = np.ascontiguousarray(read).reshape(-1, *clips.shape[2:])
         yield (pixels := compared(_PREPROCESS, frames))
         yield (features := compared("backbone", pixels[1].reshape(len(clips), *manifest.pixels_shape)))
-        yield (accumulated := compared("accumulator", features[1], previous))
-        state = accumulated[1]
-        for suffix in suffixes:
-            if f"gate_{step:02d}{suffix}" in manifest.parts:
-                yield compared(f"gate_{step:02d}{suffix}", state, previous)
-        yield compared(f"classifier_{step:02d}", state)
+        yield (accumulated := compared("accumulator", features[1], states[-1]))
+        states.append(accumulated[1])
+    for part in manifest.head_parts:
+        inputs = _head_inputs(states)
+        if part == CLASSIFIERS:
+            del inputs["previous"]
+        yield compared(part, *inputs.values())
+        if gpu_forms is not None:
+            yield part, *run_both(reference, gpu_forms, part, *inputs.values())
+
+
+def _head_inputs(states: Sequence[Array]) -> dict[str, Array]:
+    """Return the inputs of the gates for the states of all steps, given the first step's previous state as well."""
+    steps = np.arange(1, len(states), dtype=np.float32)
+    return {
+        "state": np.concatenate(states[1:]),
+        "previous": np.concatenate(states[:-1]),
+        "step": np.repeat(steps, len(states[0]))[:, None],
+    }
 
 
 def compare_end_to_end(

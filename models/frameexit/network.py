@@ -22,6 +22,7 @@ from ..network import FittableGates, Network
 from ..preprocess.shorter_side import MEAN, STD, Crop, Preprocess, PreprocessSpec
 from .backbone import ClipInput
 from .frame_order import frame_order
+from .heads import ExitValue, Gate, Heads
 
 GATES_PREFIX = "exit_selector."
 
@@ -46,31 +47,6 @@ class Embedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.layers(x)
         return out
-
-
-class Gate(nn.Module):
-    """The authors' gate: a sigmoid of the features accumulated before and after a frame; a low value means exit."""
-
-    def __init__(self, hidden: int, widths: tuple[int, int]) -> None:
-        super().__init__()
-        first, second = widths
-        self.conv1 = nn.Conv2d(hidden, first, 1)
-        self.conv2 = nn.Conv2d(first, second, 1)
-        self.bn1 = nn.BatchNorm2d(first)
-        self.bn2 = nn.BatchNorm2d(second)
-        self.linear = nn.Linear(2 * second, 1)
-
-    def forward(self, state: Tensor, previous: Tensor) -> Tensor:
-        return torch.sigmoid(self.logit(state, previous))
-
-    def logit(self, state: Tensor, previous: Tensor) -> Tensor:
-        """Return the value before the sigmoid, ``[n, 1]``."""
-        out: Tensor = self.linear(torch.cat([self._embed(state), self._embed(previous)], dim=1))
-        return out
-
-    def _embed(self, state: Tensor) -> Tensor:
-        x = torch.relu(self.bn1(self.conv1(state[:, :, None, None])))
-        return torch.relu(self.bn2(self.conv2(x))).flatten(1)
 
 
 class FrameExit(Network):
@@ -127,26 +103,23 @@ class FrameExit(Network):
         )
 
     def parts(self) -> tuple[part.Part, ...]:
-        """Return the subgraphs in execution order; steps are numbered from 1."""
+        """Return the subgraphs in execution order; ``step`` is the step of each row, numbered from 1."""
         frame = (3, self.input_size, self.input_size)
         shape = frame if self.clip_frames == 1 else (self.clip_frames, *frame)
         pixels = part.PartTensor("pixels", "float32", ("n", *shape))
         feature = part.PartTensor("features", "float32", ("n", self.head.hidden))
         before, state = (part.PartTensor(name, "float32", ("n", self.head.hidden)) for name in ("previous", "state"))
+        step = part.PartTensor("step", "float32", ("n", 1))
         logits = part.PartTensor("logits", "float32", ("n", self.head.classes))
         gate = part.PartTensor("gate", "float32", ("n", 1))
+        gates = Heads(map(ExitValue, self.exit_selector[: self.head.frames - 2]), 2, 1)
+        classifiers = Heads(self.classifiers, 1, self.head.classes)
         return (
             self._preprocess(),
             part.Part("backbone", _Features(self.backbone, self.mlp), (pixels,), feature),
             part.Part("accumulator", _Maximum(), (feature, before), state),
-            *(
-                part.Part(f"gate_{step:02d}", _ExitValue(self.exit_selector[step - 2]), (state, before), gate)
-                for step in range(2, self.head.frames)
-            ),
-            *(
-                part.Part(f"classifier_{step:02d}", classifier, (state,), logits)
-                for step, classifier in enumerate(self.classifiers, start=1)
-            ),
+            *([part.Part("gates", gates, (state, before, step), gate)] if len(gates.by_step) else []),
+            part.Part("classifiers", classifiers, (state, step), logits),
         )
 
     def _preprocess(self) -> part.Part:
@@ -178,13 +151,3 @@ class _Maximum(nn.Module):
     # Features are nonnegative, so an initial state of zeros does not change them.
     def forward(self, features: Tensor, previous: Tensor) -> Tensor:
         return torch.maximum(features, previous)
-
-
-class _ExitValue(nn.Module):
-    def __init__(self, gate: nn.Module) -> None:
-        super().__init__()
-        self.gate = gate
-
-    def forward(self, state: Tensor, previous: Tensor) -> Tensor:
-        out: Tensor = 1 - self.gate(state, previous)
-        return out

@@ -44,13 +44,13 @@ class Bundle(Generic[M]):
         """SHA-256 of the manifest, which in turn records the digest of every other file."""
         return sha256(self.path / MANIFEST)
 
-    def part_file(self, part: str, precision: str) -> Path:
-        """Verify a part's graph file and return its path.
+    def part_file(self, part: str, precision: str, *, gpu: bool = False) -> Path:
+        """Verify a part's graph file, which is the file for GPUs if ``gpu`` is true, and return its path.
 
         Raises:
             BundleError: the precision is unknown, or the file is missing, altered or outside the bundle.
         """
-        files = self.manifest.parts[part].files
+        files = self.manifest.parts[part].forms(gpu=gpu)
         if precision not in files:
             raise BundleError(
                 f"{self.path}: this bundle has no {precision}, only {', '.join(self.manifest.precisions)}",
@@ -69,7 +69,8 @@ class Bundle(Generic[M]):
 
     def check_files(self) -> int:
         """Verify the files for all precisions and return their number, counting shared files only once."""
-        files = {file for part in self.manifest.parts.values() for file in part.files.values()}
+        parts = self.manifest.parts.values()
+        files = {file for part in parts for file in (*part.files.values(), *part.gpu_files.values())}
         files |= set(self.manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
             self._verified_path(file)

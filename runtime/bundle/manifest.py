@@ -17,6 +17,8 @@ from .model import GateSetSpec as GateSetSpec
 SCHEMA_VERSION: Final = 4
 OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate can convert
 
+CLASSIFIERS: Final = "classifiers"
+"""The part that evaluates FrameExit's classifiers."""
 DType = Literal["uint8", "float32", "float16", "int64"]
 Output = Literal["softmax", "sigmoid"]
 """What turns logits into probabilities: sigmoid for classes that are not mutually exclusive."""
@@ -45,7 +47,8 @@ class PartSpec(Model):
     """A subgraph: its tensors, its cost at batch size 1, and its file in each precision.
 
     Tensors and cost are the same in every precision, since casts and Q/DQ nodes are inside the graph. A part that is
-    not converted has the same file in every precision.
+    not converted has the same file in every precision. ``gpu_files`` contains the files for GPUs if they need another
+    form of the graph, which computes the same function; it is omitted from the manifest if empty.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -53,6 +56,18 @@ class PartSpec(Model):
     macs: int
     parameters: int
     files: dict[PrecisionName, FileSpec]
+    gpu_files: dict[PrecisionName, FileSpec] = Field(default_factory=dict)
+
+    def forms(self, *, gpu: bool) -> dict[PrecisionName, FileSpec]:
+        """Return the file in each precision, in the form for GPUs if ``gpu`` is true."""
+        return self.gpu_files if gpu and self.gpu_files else self.files
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = serialize(self)
+        if not self.gpu_files:  # as in bundles from earlier versions
+            content.pop("gpu_files", None)
+        return content
 
 
 class Preprocessing(Model):
@@ -189,7 +204,7 @@ class Manifest(Model):
         if missing:
             raise ValueError(f"part {min(missing)} is missing")
         for name, part in self.parts.items():
-            if set(part.files) != set(self.precisions):
+            if set(part.files) != set(self.precisions) or set(part.gpu_files) not in (set(), set(self.precisions)):
                 raise ValueError(f"the precisions of part {name}'s files are not exactly {', '.join(self.precisions)}")
         if set(self.precision_details) != set(self.precisions) - {"fp32"}:
             raise ValueError("precision_details must describe the bundle's precisions other than fp32, and no others")
@@ -207,7 +222,7 @@ class Manifest(Model):
 
 
 class FrameExitManifest(Manifest):
-    """FrameExit: one backbone for single frames or short clips, and a gate and a classifier for every step.
+    """FrameExit: a backbone for single frames or short clips, and gates and classifiers with weights for every step.
 
     Attributes:
         frames: number of steps.
@@ -246,13 +261,14 @@ class FrameExitManifest(Manifest):
         """Name of the gate set that runs by default; None if the bundle has no named sets."""
         return next((name for name, each in self.gate_sets.items() if not each.suffix), None)
 
-    def gate_parts(self, suffix: str) -> dict[str, str]:
-        """Return the names of a set's gate parts, each with the name of the same gate in a network with one set."""
-        return {f"gate_{step:02d}{suffix}": f"gate_{step:02d}" for step in range(2, self.frames)}
+    @property
+    def has_gates(self) -> bool:
+        """Whether any step has a gate: the first and the last step have none."""
+        return self.frames > 2
 
     def part_sources(self) -> dict[str, tuple[CheckpointSource, str]]:
         others = [each for each in self.gate_sets.values() if each.suffix]
-        return {part: (each.source, own) for each in others for part, own in self.gate_parts(each.suffix).items()}
+        return {gates_part(each.suffix): (each.source, gates_part()) for each in others}
 
     @property
     def pixels_shape(self) -> tuple[int, ...]:
@@ -260,11 +276,14 @@ class FrameExitManifest(Manifest):
         size = self.preprocessing.input_size
         return (3, size, size) if self.clip_frames == 1 else (self.clip_frames, 3, size, size)
 
+    @property
+    def head_parts(self) -> tuple[str, ...]:
+        """Names of the parts that evaluate gates and classifiers."""
+        suffixes = dict.fromkeys(("", *(each.suffix for each in self.gate_sets.values())))
+        return (*(map(gates_part, suffixes) if self.has_gates else ()), CLASSIFIERS)
+
     def needed_parts(self) -> set[str]:
-        suffixes = {"", *(each.suffix for each in self.gate_sets.values())}
-        gates = {part for suffix in suffixes for part in self.gate_parts(suffix)}
-        classifiers = {f"classifier_{step:02d}" for step in range(1, self.frames + 1)}
-        return super().needed_parts() | {"backbone", "accumulator"} | gates | classifiers
+        return super().needed_parts() | {"backbone", "accumulator", *self.head_parts}
 
 
 class FlexibleManifest(Manifest):
@@ -307,6 +326,11 @@ class FlexibleManifest(Manifest):
 
     def needed_parts(self) -> set[str]:
         return super().needed_parts() | {frames_part(count) for count in self.frame_counts}
+
+
+def gates_part(suffix: str = "") -> str:
+    """Return the name of the part that evaluates the gates of a set; ``suffix`` is the set's."""
+    return f"gates{suffix}"
 
 
 def frames_part(count: int) -> str:

@@ -70,6 +70,10 @@ class Engine(Protocol):
         """Copy a tensor into another of the same shape."""
         ...
 
+    def write(self, array: Array, target: Handle) -> None:
+        """Copy a float32 array into a tensor of the same shape; the array may be modified afterwards."""
+        ...
+
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         """Run a part on its inputs, given in the manifest's order, and return its output on the engine's device.
 

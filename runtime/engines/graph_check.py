@@ -35,8 +35,10 @@ def is_large_part(part: PartSpec) -> bool:
     return part.macs >= _LARGE_PART_MACS
 
 
-def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions) -> dict[str, Path]:
-    """Verify the parts' graphs and their weights file, and return the paths of the graphs.
+def graph_files(
+    bundle: Bundle[Manifest], precision: str, options: EngineOptions, *, gpu: bool = False
+) -> dict[str, Path]:
+    """Verify the parts' graphs, in the form for GPUs if ``gpu`` is true, and their weights; return the graphs' paths.
 
     A library that loads a graph opens the external files that the graph refers to, so a graph may refer only to the
     bundle's weights file, in the same folder and with the expected digest.
@@ -44,7 +46,8 @@ def graph_files(bundle: Bundle[Manifest], precision: str, options: EngineOptions
     Raises:
         BundleError: a graph or the weights file is missing or altered, or a graph refers to another file.
     """
-    paths = {part: bundle.part_file(part, precision) for part in bundle.manifest.parts if options.wants(part)}
+    parts = [part for part in bundle.manifest.parts if options.wants(part)]
+    paths = {part: bundle.part_file(part, precision, gpu=gpu) for part in parts}
     weights = bundle.weights_file(precision)
     for path in paths.values():
         content = path.read_bytes()

@@ -33,5 +33,8 @@ class NumpyMemory:
     def view(self, handle: Handle, shape: tuple[int, ...]) -> Handle:
         return handle.reshape(shape)
 
+    def write(self, array: Array, target: Handle) -> None:
+        np.copyto(target, array)
+
     def copy(self, source: Handle, target: Handle) -> None:
         np.copyto(target, source)

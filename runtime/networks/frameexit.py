@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...errors import BundleError, UsageError
-from ..bundle.manifest import FrameExitManifest, GateSetSpec
+from ..bundle.manifest import CLASSIFIERS, FrameExitManifest, GateSetSpec, gates_part
 from ..engines.base import Engine
 from ..inputs.base import Clip, Reader
 from ..inputs.frame_input import open_frame_input
@@ -25,7 +25,7 @@ from ..scheduler.program import StepProgram, StepRequest
 from ..scheduler.schedules import SlotMove
 from .base import Network
 from .family import Family, RecordableState, ResolvedPolicy, StepSpec, WarmUp
-from .frameexit_buffers import SlotBuffers, classifier_part, gate_part
+from .frameexit_buffers import SlotBuffers
 from .frameexit_decider import ExitDecider, GateSuffixes, PendingDecision
 
 _WARM_UP_CLIPS = 3
@@ -122,8 +122,8 @@ class FrameExitFamily(Family[FrameExitManifest]):
     def parts_needed(self, manifest: FrameExitManifest, choice: PolicyChoice, policy: Policy) -> frozenset[str]:  # noqa: ARG002
         suffixes = _suffixes(manifest, policy)
         used = {suffixes.used, *suffixes.recorded.values()}
-        unused = [each.suffix for each in manifest.gate_sets.values() if each.suffix not in used]
-        return frozenset(manifest.parts) - {part for suffix in unused for part in manifest.gate_parts(suffix)}
+        unused = {gates_part(each.suffix) for each in manifest.gate_sets.values() if each.suffix not in used}
+        return frozenset(manifest.parts) - unused
 
     def check_parts(self, manifest: FrameExitManifest, policy: Policy, loaded: frozenset[str]) -> None:
         missing = self.parts_needed(manifest, PolicyChoice(), policy) - loaded
@@ -229,8 +229,8 @@ def _step_specs(manifest: FrameExitManifest) -> tuple[StepSpec, ...]:
         StepSpec(
             frames=manifest.clip_frames,
             macs=trunk,
-            gate_macs=parts[gate_part(step)].macs if gate_part(step) in parts else 0,
-            classifier_macs=parts[classifier_part(step)].macs,
+            gate_macs=parts[gates_part()].macs if 1 < step < manifest.frames else 0,
+            classifier_macs=parts[CLASSIFIERS].macs,
         )
         for step in range(1, manifest.frames + 1)
     )

@@ -2,19 +2,19 @@
 
 Each kind of value (pixels, features, states, gate values, logits) has one tensor for all slots, so a batch is a view
 and parts are chained without copies. States are stored twice, as they were before and after the accumulator, because a
-gate reads both. Gates and classifiers run only for the slots and steps that need them; adjacent slots at the same step
-share a call. Gate values and requested logits are copied to the host asynchronously, in one copy each.
+gate reads both. The gates of all slots take one call, whatever their steps, and so do the classifiers: a row of the
+input holds the slot's step, or 0 if the slot needs no value. Gate values and requested logits are copied to the host
+asynchronously, in one copy each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bundle.manifest import FrameExitManifest
+from ..bundle.manifest import CLASSIFIERS, FrameExitManifest, gates_part
 from ..engines.base import Array, Engine, Handle
 from ..scheduler.results import Logits, State
 from ..scheduler.schedules import SlotMove
@@ -34,6 +34,9 @@ class SlotBuffers:
         self._recorded: Handle | None = None
         self._gates = {suffix: engine.zeros((count, 1)) for suffix in suffixes}
         self._logits = engine.zeros((count, manifest.classes))
+        # The steps for gates and those for classifiers have a tensor each: a call may be pending when the next one is
+        # prepared.
+        self._gate_steps, self._classifier_steps = (engine.zeros((count, 1)) for _ in range(2))
 
     def pixels(self, slot: int) -> Handle:
         """Return the backbone's input row for a slot, ``[1, 3, h, w]`` or ``[1, clip_frames, 3, h, w]``."""
@@ -72,13 +75,11 @@ class SlotBuffers:
     def gates(self, steps: Steps, suffix: str) -> Callable[[], dict[int, float]]:
         """Launch the gates of these slots at their steps; return a function that waits for the values, by slot.
 
-        ``suffix`` is the suffix of the gate set's parts. The function must be called before this set's gates are
+        ``suffix`` is the suffix of the gate set's part. The function must be called before this set's gates are
         launched again.
         """
         gates = self._gates[suffix]
-        for start, stop, step in _adjacent_runs(steps):
-            state, previous = (self._rows(buffer, start, stop) for buffer in (self._state, self._previous))
-            self._engine.run(gate_part(step) + suffix, state, previous, out=self._rows(gates, start, stop))
+        self._run_heads(gates_part(suffix), steps, self._gate_steps, (self._state, self._previous), gates)
         values = self._fetch(gates, steps)
         return lambda: {slot: float(row[0]) for slot, row in values().items()}
 
@@ -87,9 +88,7 @@ class SlotBuffers:
 
         The function returns logits ``[classes]`` by slot. It must be called before any classifiers are launched again.
         """
-        for start, stop, step in _adjacent_runs(steps):
-            out = self._rows(self._logits, start, stop)
-            self._engine.run(classifier_part(step), self._rows(self._state, start, stop), out=out)
+        self._run_heads(CLASSIFIERS, steps, self._classifier_steps, (self._state,), self._logits)
         values = self._fetch(self._logits, steps)
         return lambda: {slot: row.copy() for slot, row in values().items()}
 
@@ -105,6 +104,19 @@ class SlotBuffers:
         self._engine.copy(self._rows(self._state, 0, rows), self._rows(self._recorded, 0, rows))
         values = self._fetch(self._recorded, slots)
         return lambda: {slot: row.copy() for slot, row in values().items()}
+
+    def _run_heads(
+        self, part: str, steps: Steps, steps_tensor: Handle, inputs: tuple[Handle, ...], out: Handle
+    ) -> None:
+        """Evaluate a part for these slots at their steps, in one call over all rows up to the last slot."""
+        if not steps:
+            return
+        rows = max(steps) + 1
+        values = np.zeros((rows, 1), np.float32)
+        values[list(steps), 0] = list(steps.values())
+        tensors = [self._rows(tensor, 0, rows) for tensor in (*inputs, steps_tensor)]
+        self._engine.write(values, tensors[-1])
+        self._engine.run(part, *tensors, out=self._rows(out, 0, rows))
 
     def _fetch(self, buffer: Handle, steps: Steps) -> Callable[[], dict[int, Array]]:
         """Start copying all rows up to the last slot in ``steps`` to the host, in one copy."""
@@ -123,21 +135,3 @@ class SlotBuffers:
 
     def _row(self, buffer: Handle, slot: int) -> Handle:
         return self._rows(buffer, slot, slot + 1)
-
-
-def gate_part(step: int) -> str:
-    """Return the part name of the gate at a step."""
-    return f"gate_{step:02d}"
-
-
-def classifier_part(step: int) -> str:
-    """Return the part name of the classifier at a step."""
-    return f"classifier_{step:02d}"
-
-
-def _adjacent_runs(steps: Steps) -> Iterator[tuple[int, int, int]]:
-    """Yield the start, stop and step of every run of adjacent slots at the same step."""
-    ordered = sorted(steps.items())
-    for (step, _), run in groupby(enumerate(ordered), key=lambda item: (item[1][1], item[1][0] - item[0])):
-        slots = [slot for _, (slot, _) in run]
-        yield slots[0], slots[-1] + 1, step

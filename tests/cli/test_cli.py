@@ -133,13 +133,13 @@ def test_exit_codes(tmp_path: Path) -> None:
 def test_inspect(tiny_bundle: Bundle, tmp_path: Path) -> None:
     ended = vbench("inspect", tiny_bundle.path)
     assert (ended.returncode, ended.stderr) == (0, "")
-    for words in ("5 classes", "21 files, all digests match", "gate_09", "classifier_10", "ort against PyTorch"):
+    for words in ("5 classes", "8 files, all digests match", "gates", "classifiers", "ort against PyTorch"):
         assert words in ended.stdout
     ended = vbench("inspect", tiny_bundle.path, "--json")
     assert json.loads(ended.stdout) == tiny_bundle.manifest.model_dump(mode="json")
     copy = Path(shutil.copytree(tiny_bundle.path, tmp_path / "copy"))
-    (copy / "fp32" / "gate_02.onnx").write_bytes(b"")
-    assert_fails(vbench("inspect", copy, "--json"), 2, copy / "fp32" / "gate_02.onnx", "altered")
+    (copy / "fp32" / "gates.onnx").write_bytes(b"")
+    assert_fails(vbench("inspect", copy, "--json"), 2, copy / "fp32" / "gates.onnx", "altered")
 
 
 def test_run_prints_one_document(tiny_bundle: Bundle, data: Path, tmp_path: Path) -> None:

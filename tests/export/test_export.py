@@ -29,8 +29,7 @@ from vbench.runtime.load import load
 from vbench.runtime.policies.first_threshold import DatasetDefaults
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-GATES = [f"gate_{step:02d}" for step in range(2, 10)]
-CLASSIFIERS = [f"classifier_{step:02d}" for step in range(1, 11)]
+HEADS = ["gates", "classifiers"]
 TWO_FRAMES = HeadSize(hidden=24, gate_widths=(8, 4), classes=5, frames=2)
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()", "export"]
 SMALL = ExportOptions(input_size=32)
@@ -59,16 +58,19 @@ def one_line(error: VbenchError) -> str:
 
 def test_parts(tiny_bundle: Bundle) -> None:
     manifest = tiny_bundle.manifest
-    names = ["preprocess", "backbone", "accumulator", *GATES, *CLASSIFIERS]
+    names = ["preprocess", "backbone", "accumulator", *HEADS]
     assert list(manifest.parts) == names
+    written = [*(f"{name}.onnx" for name in names), *(f"{name}_gpu.onnx" for name in HEADS), "weights.bin"]
     files = sorted(path.relative_to(tiny_bundle.path).as_posix() for path in tiny_bundle.path.rglob("*.*"))
-    assert files == sorted([*(f"fp32/{name}.onnx" for name in names), "manifest.json"])
-    for part in manifest.parts.values():
-        path = tiny_bundle.path / part.files["fp32"].path
-        assert (path.stat().st_size, sha256(path)) == (part.files["fp32"].size_bytes, part.files["fp32"].sha256)
+    assert files == sorted([*(f"fp32/{name}" for name in written), "manifest.json"])
+    forms = [part.files["fp32"] for part in manifest.parts.values()]
+    for file in (*forms, *(manifest.parts[name].gpu_files["fp32"] for name in HEADS), manifest.weights["fp32"]):
+        path = tiny_bundle.path / file.path
+        assert (path.stat().st_size, sha256(path)) == (file.size_bytes, file.sha256)
     assert (manifest.classes, manifest.frames, manifest.state_shape) == (5, 10, (24,))
-    assert manifest.parts["classifier_01"].macs == 24 * 5 == manifest.parts["classifier_01"].parameters - 5
-    assert manifest.parts["gate_02"].macs == 2 * (24 * 8 + 8 * 4) + 8
+    assert manifest.parts["classifiers"].macs == 24 * 5 == manifest.parts["classifiers"].parameters / 10 - 5
+    assert manifest.parts["gates"].macs == 2 * (24 * 8 + 8 * 4) + 8
+    assert manifest.parts["gates"].parameters == 8 * (24 * 8 + 8 + 8 * 4 + 4 + 8 + 1)
     assert manifest.parts["accumulator"].macs == manifest.parts["preprocess"].parameters == 0
 
 
@@ -90,8 +92,8 @@ def test_check_and_source_are_recorded(tiny_bundle: Bundle, tiny_checkpoint: Pat
         ("preprocess", {"frames": [40, 36, 3]}, "pixels"),
         ("backbone", {"pixels": [3, 32, 32]}, "features"),
         ("accumulator", {"features": [24], "previous": [24]}, "state"),
-        ("gate_05", {"state": [24], "previous": [24]}, "gate"),
-        ("classifier_10", {"state": [24]}, "logits"),
+        ("gates", {"state": [24], "previous": [24], "step": [1]}, "gate"),
+        ("classifiers", {"state": [24], "step": [1]}, "logits"),
     ],
 )
 def test_graphs_take_any_batch(tiny_bundle: Bundle, part: str, inputs: dict[str, list[int]], output: str) -> None:
@@ -105,6 +107,8 @@ def test_graphs_take_any_batch(tiny_bundle: Bundle, part: str, inputs: dict[str,
         name: (rng.random((3, *shape)) * (255 if dtype == np.uint8 else 1)).astype(dtype)
         for name, shape in inputs.items()
     }
+    if "step" in three:
+        three["step"] = np.array([[9], [2], [5]], np.float32)
     together = session.run(None, three)[0]
     alone = [session.run(None, {name: value[row : row + 1] for name, value in three.items()})[0] for row in range(3)]
     np.testing.assert_allclose(together, np.concatenate(alone), rtol=0, atol=1e-6)
@@ -183,7 +187,8 @@ def test_other_head_and_class_names(parent: Path, tmp_path: Path) -> None:
     names.write_text("\n".join("abcdefg") + "\n")
     made = export_checkpoint(tmp_path / "other.pth", parent / "b", ExportOptions(input_size=64, class_names=names))
     assert (made.manifest.classes, made.manifest.frame_order) == (7, (2, 0, 3, 1))
-    assert [name for name in made.manifest.parts if name.startswith("gate")] == ["gate_02", "gate_03"]
+    assert [name for name in made.manifest.parts if name.startswith("gate")] == ["gates"]
+    assert made.manifest.parts["gates"].parameters == 2 * (16 * 6 + 6 + 6 * 3 + 3 + 6 + 1), "steps 2 and 3"
     clip = np.random.default_rng(0).integers(0, 256, (4, 70, 64, 3), dtype=np.uint8)
     actual, expected = (load(made.path, engine).predict(clip) for engine in ("ort", "torch"))
     np.testing.assert_allclose(actual.logits, expected.logits, rtol=0, atol=1e-4)

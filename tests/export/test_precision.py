@@ -36,6 +36,7 @@ from vbench.runtime.video.sampling import linspace_positions
 from vbench.runtime.video.source import ArrayFrames, FrameSource
 
 COMMAND = [sys.executable, "-c", "from vbench.cli.main import main; main()"]
+HEADS = ("gates", "classifiers")
 NOISE = Calibration("noise", noise_clips)
 CLOSE = {"fp16": 2e-3, "int8-trt": 0.1, "int8": 0.1}
 QUANTIZED = ("int8-trt", "int8")
@@ -87,9 +88,11 @@ def test_only_the_backbone_has_a_file_per_precision(tiny_quantized_bundle: Bundl
         assert list(paths) == ["fp32", "fp16", "int8-trt", "int8"]
         folder = {precision: precision if name == "backbone" else "fp32" for precision in paths}
         assert paths == {precision: f"{folder[precision]}/{name}.onnx" for precision in paths}
+        gpu_paths = {precision: file.path for precision, file in part.gpu_files.items()}
+        assert gpu_paths == (dict.fromkeys(paths, f"fp32/{name}_gpu.onnx") if name in HEADS else {})
     actual = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
-    assert len(actual) == 1 + 21 + 3
-    assert open_bundle(bundle.path).check_files() == 21 + 3
+    assert len(actual) == 1 + 8 + 3
+    assert open_bundle(bundle.path).check_files() == 8 + 3
 
 
 @pytest.mark.parametrize("precision", QUANTIZED)
@@ -165,7 +168,7 @@ def test_manifest_records_the_conversion(tiny_quantized_bundle: Bundle) -> None:
         assert spec.tool.startswith("onnxruntime.")
         assert spec.converted["Conv"] == manifest.precision_details["fp16"].converted["Conv"]
         assert manifest.checks[precision].max_error is None
-        assert manifest.checks[precision].parts["gate_05"].relative < 1e-5, "heads are fp32's"
+        assert manifest.checks[precision].parts["gates"].relative < 1e-5, "heads are fp32's"
     for precision in QUANTIZED:
         calibration = manifest.precision_details[precision].calibration
         assert calibration is not None
@@ -188,8 +191,10 @@ def test_without_fp32(short: Path, tmp_path: Path) -> None:
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
     bundle = export_checkpoint(short, tmp_path / "b", options, calibration=NOISE)
     actual = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
-    heads = [f"fp32/{name}.onnx" for name in bundle.manifest.parts if name != "backbone"]
-    assert actual == sorted([*heads, "int8-trt/backbone.onnx", "manifest.json"])
+    shared = [f"fp32/{name}.onnx" for name in bundle.manifest.parts if name != "backbone"]
+    assert "gates" not in bundle.manifest.parts, "the network has two steps"
+    shared += ["fp32/classifiers_gpu.onnx", "fp32/weights.bin"]
+    assert actual == sorted([*shared, "int8-trt/backbone.onnx", "manifest.json"])
     load_engine("ort", open_bundle(bundle.path), EngineOptions(precision="int8-trt"))
     with pytest.raises(BundleError, match="this bundle has no fp32, only int8-trt"):
         load_engine("ort", bundle, EngineOptions())

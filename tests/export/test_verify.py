@@ -46,7 +46,7 @@ def test_equal_engine_passes_and_every_part_is_compared(tiny_bundle: Bundle, eng
     assert max(found.relative for found in check.parts.values()) < 1e-4
 
 
-@pytest.mark.parametrize("part", ["preprocess", "backbone", "accumulator", "gate_05", "gate_09", "classifier_10"])
+@pytest.mark.parametrize("part", ["preprocess", "backbone", "accumulator", "gates", "classifiers"])
 @pytest.mark.parametrize("amount", [0.01, float("nan")])
 def test_a_disturbed_part_is_named(
     tiny_bundle: Bundle, engines: tuple[Engine, Engine], part: str, amount: float
@@ -57,15 +57,15 @@ def test_a_disturbed_part_is_named(
 
 def test_other_exit_steps_fail(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
     with pytest.raises(CheckError, match="exit steps differ"):
-        verify(tiny_bundle, engines[0], Disturbed(engines[1], "gate_02", -1.0), POLICY, 1e6)
+        verify(tiny_bundle, engines[0], Disturbed(engines[1], "gates", -1.0), POLICY, 1e6)
 
 
 def test_below_fp32_differences_are_recorded(tiny_bundle: Bundle, engines: tuple[Engine, Engine]) -> None:
-    never = Disturbed(engines[1], "gate_02", -0.999)
+    never = Disturbed(engines[1], "gates", -0.999)
     check = verify(tiny_bundle, engines[0], never, FrameExitPolicy(1.0, (0.0,)), 1e-4, "int8")
     assert check.max_error is None
     assert check.exit_steps_changed == check.clips == 6
-    assert check.parts["gate_02"].relative == pytest.approx(0.999, abs=1e-5)
+    assert check.parts["gates"].relative == pytest.approx(0.999, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_below_fp32_differences_are_recorded(tiny_bundle: Bundle, engines: tuple
     [
         ("backbone", 1e6, "no better than an output of zeros"),
         ("backbone", float("nan"), "no better"),
-        ("gate_05", float("inf"), ""),
+        ("gates", float("inf"), ""),
     ],
 )
 def test_unusable_precision_fails(

@@ -20,7 +20,8 @@ from vbench.errors import CheckpointError
 from vbench.models.checkpoint.recognize import load_network
 from vbench.models.frameexit.efficientnet import EfficientNetSize, StageSize, efficientnet_size, efficientnet_trunk
 from vbench.models.frameexit.frame_order import frame_order
-from vbench.models.frameexit.network import FrameExit, Gate, HeadSize, _ExitValue
+from vbench.models.frameexit.heads import ExitValue, Gate, Heads
+from vbench.models.frameexit.network import FrameExit, HeadSize
 from vbench.models.frameexit.recognize import network_of
 from vbench.models.preprocess.shorter_side import MEAN, STD, Preprocess, resized_shape
 from vbench.models.resnet import resnet_size, resnet_trunk
@@ -96,8 +97,10 @@ def test_parts_omit_the_unused_gate() -> None:
     with torch.device("meta"):
         network = network_of(unwrapped(golden_shapes()), None)
     names = [part.name for part in network.parts()]
-    gates = [f"gate_{step:02d}" for step in range(2, 10)]
-    assert names == ["preprocess", "backbone", "accumulator", *gates, *(f"classifier_{s:02d}" for s in range(1, 11))]
+    assert names == ["preprocess", "backbone", "accumulator", "gates", "classifiers"]
+    gates = network.parts_by_name(["gates"])["gates"].module
+    assert isinstance(gates, Heads)
+    assert [step.gate for step in gates.by_step] == list(network.exit_selector[:8])
 
 
 def test_frame_order_of_ten_is_the_authors() -> None:
@@ -180,7 +183,7 @@ def gate_values(logits: Tensor) -> tuple[Tensor, Tensor]:
             return torch.maximum(state, previous)
 
     gate = Fixed(2, (2, 2)).eval()
-    return gate(logits[:, None], logits[:, None]), _ExitValue(gate)(logits[:, None], logits[:, None])
+    return gate(logits[:, None], logits[:, None]), ExitValue(gate)(logits[:, None], logits[:, None])
 
 
 def test_exit_value_above_one_half_exactly_where_the_sigmoid_is_below() -> None:

@@ -180,4 +180,4 @@ def test_a_frameexit_backbone_needs_only_a_registered_recognizer(tmp_path: Path)
     actual = load_network(tmp_path / "pooled.pth")
     assert isinstance(actual, FrameExit)
     assert (actual.name, actual.input_size, actual.paper_gmacs_per_frame) == ("frameexit_pooled", 48, None)
-    assert set(actual.parts_by_name(["backbone", "gate_02"])) == {"backbone", "gate_02"}
+    assert set(actual.parts_by_name(["backbone", "gates"])) == {"backbone", "gates"}

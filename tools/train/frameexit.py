@@ -31,7 +31,8 @@ from vbench.bench.datasets.synthetic import digits
 from vbench.fit.fit_gates import FitOptions
 from vbench.fit.labels import beta_name
 from vbench.models.checkpoint.read import read_state_dict
-from vbench.models.frameexit.network import FrameExit, Gate, HeadSize
+from vbench.models.frameexit.heads import Gate
+from vbench.models.frameexit.network import FrameExit, HeadSize
 from vbench.models.preprocess.shorter_side import Preprocess
 from vbench.models.resnet import ResNetSize, resnet_trunk
 

@@ -1,7 +1,7 @@
 """Engine whose parts are models on the same server.
 
 A call of a part costs a round trip between processes, so calls are deferred and executed together: the frames of all
-clips in a tick become one call to the preprocessing, and the heads of different steps run at the same time. Execution
+clips in a tick become one call to the preprocessing, and gates and classifiers run at the same time. Execution
 reads the inputs of all deferred calls, then writes their outputs, then makes the deferred copies in order. Whatever
 does not commute with this order is executed before anything else is deferred, so nothing but time depends on it.
 """
@@ -43,6 +43,7 @@ class ServerEngine(NumpyMemory):
         self._parts = parts
         self._calls: list[_Deferred] = []
         self._copies: list[tuple[Array, Array]] = []
+        self._read = AddressSet()  # inputs of the calls
         self._copied = AddressSet()  # sources of the copies
         self._written = AddressSet()  # outputs of the calls, and targets of the copies
 
@@ -65,6 +66,11 @@ class ServerEngine(NumpyMemory):
         self._copied.add(source)
         self._written.add(target)
 
+    def write(self, array: Array, target: Handle) -> None:
+        if self._read.overlaps(target) or self._written.overlaps(target) or self._copied.overlaps(target):
+            self._flush()
+        super().write(array, target)
+
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         if out is None:
             spec = self._parts.specs[part].output
@@ -72,6 +78,8 @@ class ServerEngine(NumpyMemory):
         if any(map(self._written.overlaps, (*inputs, out))) or self._copied.overlaps(out):
             self._flush()
         self._calls.append(_Deferred(part, inputs, out))
+        for array in inputs:
+            self._read.add(array)
         self._written.add(out)
         return out
 
@@ -79,6 +87,7 @@ class ServerEngine(NumpyMemory):
         """Execute everything that was deferred."""
         calls, copies = self._calls, self._copies
         self._calls, self._copies = [], []
+        self._read.clear()
         self._copied.clear()
         self._written.clear()
         groups: dict[tuple[object, ...], list[_Deferred]] = {}

@@ -89,6 +89,9 @@ class OrtCudaEngine:
     def copy(self, source: Handle, target: Handle) -> None:
         self._memory.copy(source, target)
 
+    def write(self, array: Array, target: Handle) -> None:
+        self._memory.write(array, target)
+
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         """Run a session on the GPU, or preprocess on the CPU and upload the pixels."""
         if part == _PREPROCESS:
@@ -124,7 +127,7 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     gpu = select_gpu(options)
     assert gpu is not None
     check_build(_request_of_kind(gpu, options))
-    paths = graph_files(bundle, file_precision(options), options)
+    paths = graph_files(bundle, file_precision(options), options, gpu=True)
     copier = open_probe(identity_graph(), Request(gpu))
     threads = options.thread_count()
     host = {part: host_session(bundle, part, path, threads) for part, path in paths.items() if part == _PREPROCESS}

@@ -93,6 +93,10 @@ class GpuMemory:
             value = OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array), DEVICE, self.index)
         return OrtTensor(value, value.data_ptr(), array.shape)
 
+    def write(self, array: Array, target: OrtTensor) -> None:
+        """Copy a float32 array into a tensor of the same shape."""
+        self.copy(self.upload(array), target)
+
     def download(self, tensor: OrtTensor) -> Array:
         """Copy a tensor to the host."""
         array = np.empty(tensor.shape, tensor.dtype)

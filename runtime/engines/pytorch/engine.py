@@ -84,8 +84,13 @@ class TorchEngine:
         """Compile every part except preprocessing with ``torch.compile``; a part is compiled when it first runs."""
         import torch
 
+        from ....models.frameexit.heads import Heads
+
         for part, module in self._modules.items():
-            if part != "preprocess":
+            if isinstance(module, Heads):  # which steps a batch contains varies: a compiled part would be recompiled
+                for step in module.by_step:
+                    step.compile()
+            elif part != "preprocess":
                 self._modules[part] = torch.compile(module)  # type: ignore[assignment]
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
@@ -117,6 +122,11 @@ class TorchEngine:
 
     def copy(self, source: Handle, target: Handle) -> None:
         target.copy_(source)
+
+    def write(self, array: Array, target: Handle) -> None:
+        import torch
+
+        target.copy_(torch.from_numpy(array))
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         import torch

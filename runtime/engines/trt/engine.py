@@ -64,11 +64,9 @@ class TrtEngine:
         """Copy an array to the GPU; return a uint8 array unchanged, since frames are preprocessed on the CPU."""
         if array.dtype == np.uint8:
             return array
-        staging = self._staging.take(array.nbytes)
-        np.copyto(staging.array(array.shape, array.dtype), array)
         with self._cuda:
             tensor = self._pool.empty(array.shape, array.dtype)
-            self._staging.send(staging, tensor)
+        self.write(array, tensor)
         return tensor
 
     def get(self, handle: Handle) -> Array:
@@ -97,6 +95,14 @@ class TrtEngine:
             self._cuda.copy(source.address, target.address, source.size)
         else:
             np.copyto(target, source)
+
+    def write(self, array: Array, target: Handle) -> None:
+        """Enqueue a copy of an array into a tensor; the array itself is copied immediately."""
+        if array.shape != target.shape:
+            raise ValueError(f"cannot write shape {list(array.shape)} to {list(target.shape)}")
+        staging = self._staging.take(array.nbytes)
+        np.copyto(staging.array(array.shape, array.dtype), array)
+        self._staging.send(staging, target)
 
     def run(self, part: str, *inputs: Handle, out: Handle | None = None) -> Handle:
         """Enqueue a part on the stream; preprocessing runs synchronously on the calling thread.

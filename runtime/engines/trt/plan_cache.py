@@ -191,16 +191,19 @@ class PlanCache:
             **self.target.record(),
             "precision": self.precision.name,
             "profile": [1, rows, rows],
-            "onnx_sha256": self.bundle.manifest.parts[part].files[self.precision.files].sha256,
+            "onnx_sha256": self._graph_digest(part),
             "weights_sha256": self._weights_digest(),
         }
+
+    def _graph_digest(self, part: str) -> str:
+        return self.bundle.manifest.parts[part].forms(gpu=True)[self.precision.files].sha256
 
     def _weights_digest(self) -> str | None:
         weights = self.bundle.manifest.weights.get(self.precision.files)
         return None if weights is None else weights.sha256
 
     def _path(self, part: str) -> Path:
-        sources = f"{self.bundle.manifest.parts[part].files[self.precision.files].sha256} {self._weights_digest()}"
+        sources = f"{self._graph_digest(part)} {self._weights_digest()}"
         return self.folder / f"{part}-{hashlib.sha256(sources.encode()).hexdigest()[:12]}.plan"
 
     def _load_timings(self, key: bytes) -> bytes:

@@ -54,10 +54,12 @@ def test_states_give_the_logits_gates_and_losses_of_the_trace(bundle: Path, run:
     states = all_states(features).astype(np.float32)
     assert (np.diff(states, axis=1) >= 0).all()
     engine = load(bundle, "ort").engine
+    numbers = np.ones((len(states), 1), np.float32)
     for step in (1, 5, 10):
-        logits = engine.get(engine.run(f"classifier_{step:02d}", engine.put(states[:, step - 1])))
+        logits = engine.get(engine.run("classifiers", engine.put(states[:, step - 1]), engine.put(step * numbers)))
         np.testing.assert_allclose(logits, trace.logits[step - 1], atol=0.05)
-    gates = engine.get(engine.run("gate_04", engine.put(states[:, 3]), engine.put(states[:, 2])))
+    inputs = (engine.put(each) for each in (states[:, 3], states[:, 2], 4 * numbers))
+    gates = engine.get(engine.run("gates", *inputs))
     np.testing.assert_allclose(gates[:, 0], trace.gates[3], atol=0.01)
     for place, label in enumerate(trace.labels):
         np.testing.assert_array_equal(features.losses[place], cross_entropy(trace.logits[:, place], label or ()))

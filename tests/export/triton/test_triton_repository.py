@@ -57,7 +57,7 @@ def repositories(tiny: Bundle[Any], flexible: Bundle[Any], tmp_path: Path) -> li
     write_repository(tiny, tmp_path / "python", FrameExitPolicy(0.5), PackageOptions(slots=4, parts="python"))
     write_repository(flexible, tmp_path / "flexible", Cascade((8,)))
     found = sorted(tmp_path.rglob("config.pbtxt"))
-    assert len(found) == 5 * 22 + 6
+    assert len(found) == 5 * 6 + 6
     return found
 
 
@@ -95,10 +95,10 @@ def test_configs_are_right(
     assert lockstep["instance_group"] == [{"count": 2, "kind": "KIND_CPU"}]
     assert lockstep["input"][0]["allow_ragged_batch"]
     assert lockstep["dynamic_batching"] == {"max_queue_delay_microseconds": 1000}
-    assert configs["python/tiny_gate_02"]["backend"] == "python"
-    assert configs["python/tiny_gate_02"]["default_model_filename"] == "model.py"
-    assert configs["python/tiny_gate_02"]["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
-    assert "dynamic_batching" not in configs["cpu/tiny_gate_02"]
+    assert configs["python/tiny_gates"]["backend"] == "python"
+    assert configs["python/tiny_gates"]["default_model_filename"] == "model.py"
+    assert configs["python/tiny_gates"]["instance_group"] == [{"count": 1, "kind": "KIND_CPU"}]
+    assert "dynamic_batching" not in configs["cpu/tiny_gates"]
     assert configs["auto/tiny_preprocess"]["instance_group"][0]["kind"] == "KIND_AUTO"
 
 
@@ -124,7 +124,7 @@ def test_written_atomically(
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     made = write_repository(tiny_bundle, out, policy)
-    assert len(made.models) == 22
+    assert len(made.models) == 6
     assert {path.name for path in out.iterdir()} == {*made.models, "README.md", "vbench.json"}
     record = json.loads((out / "vbench.json").read_text())
     assert record["bundle"]["sha256"] == tiny_bundle.digest
@@ -288,7 +288,7 @@ def test_mistakes_are_one_line(
 
 def test_an_altered_graph_is_not_packaged(tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path) -> None:
     shutil.copytree(tiny_bundle.path, tmp_path / "tiny")
-    with (tmp_path / "tiny" / "fp32" / "gate_02.onnx").open("ab") as file:
+    with (tmp_path / "tiny" / "fp32" / "gates.onnx").open("ab") as file:
         file.write(b"x")
     with pytest.raises(BundleError, match="altered since the export"):
         write_repository(open_bundle(tmp_path / "tiny"), tmp_path / "out", FrameExitPolicy(0.5))

@@ -18,8 +18,10 @@ from vbench.errors import BundleError, EngineError
 from vbench.files import sha256
 from vbench.runtime.bundle.bundle import MANIFEST, Bundle, only_bundle, open_bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
+from vbench.runtime.engines.graph_check import graph_files
 
 Content = dict[str, Any]
+FILES = 8  # five parts, two of which have another form for GPUs, and the weights of these two
 DETAILS = {
     "parts": ["backbone"],
     "weights": "int8",
@@ -69,9 +71,9 @@ def test_a_complete_bundle_opens(folder: Path, tiny_bundle: Bundle) -> None:
     bundle = open_bundle(folder)
     assert bundle.manifest == tiny_bundle.manifest
     assert bundle.name == "bundle"
-    assert bundle.check_files() == 21 == len(bundle.manifest.parts)
+    assert bundle.check_files() == FILES
     assert bundle.digest == sha256(folder / MANIFEST)
-    assert bundle.part_file("gate_05", "fp32") == folder / "fp32" / "gate_05.onnx"
+    assert bundle.part_file("gates", "fp32") == folder / "fp32" / "gates.onnx"
 
 
 def test_missing_folder(tmp_path: Path) -> None:
@@ -119,8 +121,8 @@ def test_older_schema(folder: Path, version: int) -> None:
         (lambda m: m["policy"].update(first_threshold=1.5), "policy.first_threshold"),
         (lambda m: m.pop("family"), "family"),
         (lambda m: m.update(family=7), "family"),
-        (lambda m: m["parts"].update({"../gate_02": m["parts"]["gate_02"]}), "parts.../gate_02.[key]"),
-        (lambda m: m["parts"].update({"Gate": m["parts"]["gate_02"]}), "parts.Gate.[key]"),
+        (lambda m: m["parts"].update({"../gates": m["parts"]["gates"]}), "parts.../gates.[key]"),
+        (lambda m: m["parts"].update({"Gate": m["parts"]["gates"]}), "parts.Gate.[key]"),
         (lambda m: m["parts"]["backbone"]["files"]["fp32"].update(sha256="0"), "parts.backbone.files.fp32.sha256"),
     ],
     ids=[
@@ -166,15 +168,16 @@ def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch)
     for _ in range(2):
         bundle.check_files()
         load_engine("ort", bundle, EngineOptions())
+        graph_files(bundle, "fp32", EngineOptions(), gpu=True)
         assert bundle.digest == sha256(folder / MANIFEST)
-    assert sorted(read) == sorted([folder / MANIFEST, *(folder / "fp32").glob("*.onnx")])
+    assert sorted(read) == sorted([folder / MANIFEST, *(folder / "fp32").iterdir()])
 
 
 def test_missing_part(folder: Path) -> None:
-    (folder / "fp32" / "gate_03.onnx").unlink()
+    (folder / "fp32" / "gates.onnx").unlink()
     bundle = open_bundle(folder)
     for action in (bundle.check_files, lambda: load_engine("ort", bundle, EngineOptions())):
-        refusal(action, folder / "fp32" / "gate_03.onnx", "missing")
+        refusal(action, folder / "fp32" / "gates.onnx", "missing")
 
 
 @pytest.mark.parametrize("place", [0, 1000, -1])
@@ -189,23 +192,21 @@ def test_one_flipped_byte(folder: Path, place: int) -> None:
 
 
 def test_appended_byte(folder: Path) -> None:
-    path = folder / "fp32" / "classifier_01.onnx"
+    path = folder / "fp32" / "classifiers.onnx"
     path.write_bytes(path.read_bytes() + b"\0")
     refusal(open_bundle(folder).check_files, path, "altered")
 
 
 @pytest.mark.parametrize("way", ["parent", "absolute", "link", "linked folder"])
 def test_part_outside_the_bundle(folder: Path, tmp_path: Path, way: str) -> None:
-    inside = folder / "fp32" / "gate_02.onnx"
-    outside = Path(shutil.move(inside, tmp_path / "gate_02.onnx"))  # with a matching digest
-    path = {"parent": "../gate_02.onnx", "absolute": str(outside), "link": "fp32/gate_02.onnx"}.get(
-        way, "away/gate_02.onnx"
-    )
+    inside = folder / "fp32" / "gates.onnx"
+    outside = Path(shutil.move(inside, tmp_path / "gates.onnx"))  # with a matching digest
+    path = {"parent": "../gates.onnx", "absolute": str(outside), "link": "fp32/gates.onnx"}.get(way, "away/gates.onnx")
     if way == "link":
         inside.symlink_to(outside)
     elif way == "linked folder":
         (folder / "away").symlink_to(tmp_path)
-    edit(folder, lambda manifest: manifest["parts"]["gate_02"]["files"]["fp32"].update(path=path))
+    edit(folder, lambda manifest: manifest["parts"]["gates"]["files"]["fp32"].update(path=path))
     bundle = open_bundle(folder)
     for action in (bundle.check_files, lambda: load_engine("ort", bundle, EngineOptions())):
         refusal(action, folder / MANIFEST, path, "is outside the bundle")
@@ -213,7 +214,7 @@ def test_part_outside_the_bundle(folder: Path, tmp_path: Path, way: str) -> None
 
 def test_linked_bundle_is_a_bundle(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(folder)
-    assert open_bundle(tmp_path / "link").check_files() == 21
+    assert open_bundle(tmp_path / "link").check_files() == FILES
 
 
 def test_unknown_precision(folder: Path) -> None:
@@ -259,7 +260,7 @@ def test_external_data_is_not_read(folder: Path, tmp_path: Path, location: str) 
         weights.external_data.add(key=key, value=value)
     replace_part(folder, "accumulator", accumulator(hidden, weights).SerializeToString())
     bundle = open_bundle(folder)
-    assert bundle.check_files() == 21
+    assert bundle.check_files() == FILES
     refusal(lambda: load_engine("ort", bundle, EngineOptions()), folder / "fp32" / "accumulator.onnx")
 
 
@@ -267,10 +268,10 @@ def test_external_data_is_not_read(folder: Path, tmp_path: Path, location: str) 
     ("part", "change", "words"),
     [
         ("backbone", lambda spec: spec["output"].update(shape=["n", 25]), ("features", "24", "25")),
-        ("gate_04", lambda spec: spec["inputs"][1].update(shape=["n", 23]), ("previous", "24", "23")),
-        ("gate_04", lambda spec: spec["inputs"].reverse(), ("state", "previous")),
-        ("classifier_01", lambda spec: spec["output"].update(name="scores"), ("logits", "scores")),
-        ("classifier_01", lambda spec: spec["output"].update(shape=["n"]), ("logits",)),
+        ("gates", lambda spec: spec["inputs"][1].update(shape=["n", 23]), ("previous", "24", "23")),
+        ("gates", lambda spec: spec["inputs"].reverse(), ("state", "step")),
+        ("classifiers", lambda spec: spec["output"].update(name="scores"), ("logits", "scores")),
+        ("classifiers", lambda spec: spec["output"].update(shape=["n"]), ("logits",)),
         ("accumulator", lambda spec: spec["output"].update(dtype="float16"), ("state", "float16")),
         ("accumulator", lambda spec: spec["inputs"].pop(), ("previous",)),
     ],
@@ -327,7 +328,7 @@ def test_a_part_that_fails_while_it_runs_is_one_line(folder: Path) -> None:
     "name", ["x/../../evil", "..", "/evil", "a\\b", "c:x", "nul\0", "UPPER", "dot.", "", "line\n", "a" * 65, "\u202e"]
 )
 def test_names_from_a_manifest_are_identifiers(folder: Path, name: str) -> None:
-    edit(folder, lambda manifest: manifest["parts"].update({name: manifest["parts"]["gate_03"]}))
+    edit(folder, lambda manifest: manifest["parts"].update({name: manifest["parts"]["gates"]}))
     refusal(lambda: open_bundle(folder), folder / MANIFEST, "parts")
 
 
@@ -347,5 +348,5 @@ def test_precisions_are_identifiers(folder: Path, name: str) -> None:
 )
 def test_paths_from_a_manifest_stay_inside(folder: Path, path: str) -> None:
     (folder / "loop").symlink_to("loop")
-    edit(folder, lambda manifest: manifest["parts"]["gate_03"]["files"]["fp32"].update(path=path))
+    edit(folder, lambda manifest: manifest["parts"]["gates"]["files"]["fp32"].update(path=path))
     refusal(lambda: open_bundle(folder).check_files(), "is outside the bundle")

@@ -110,12 +110,15 @@ def test_only_pixels_are_uploaded_and_only_outputs_downloaded(
     gpu: FakeOrtGpu, tiny_bundle: Bundle, wanted: list[Any]
 ) -> None:
     network = load(tiny_bundle.path, device="cuda", first_threshold=0.955, gate_threshold=0.95)
-    buffers = 7  # of one slot
+    buffers = 9  # of one slot
     same(answers(network, StreamOptions()), wanted)
     steps = [step for step, _ in wanted]
-    assert set(gpu.uploads[buffers:]) == {(1, 3, 32, 32)}
-    assert sum(steps) <= len(gpu.uploads) - buffers <= sum(steps) + len(steps), "one frame is read ahead"
+    pixels = gpu.uploads[buffers:].count((1, 3, 32, 32))
+    assert sum(steps) <= pixels <= sum(steps) + len(steps), "one frame is read ahead"
     gates = sum(min(step, 9) - 1 for step in steps)
+    classifiers = sum(1 if step == 1 else 2 for step in steps)
+    assert gpu.uploads[buffers:].count((1, 1)) == gates + classifiers, "the number of the step"
+    assert len(gpu.uploads) == buffers + pixels + gates + classifiers
     assert gpu.downloads <= gates + 2 * len(steps)
 
 
@@ -237,8 +240,8 @@ def test_nothing_is_printed(tiny_bundle: Bundle, capfd: pytest.CaptureFixture[st
             {"provider": "tensorrt"},
             ("not on TensorrtExecutionProvider",),
         ),
-        ({"elsewhere": {"gate_03": CPU}}, {}, ("gate_03", "1 of 4 nodes on CPUExecutionProvider")),
-        ({"elsewhere": {"gate_03": CUDA}}, {"provider": "tensorrt"}, ("gate_03", "1 of 4 nodes", CUDA)),
+        ({"elsewhere": {"gates_gpu": CPU}}, {}, ("gates", "1 of 4 nodes on CPUExecutionProvider")),
+        ({"elsewhere": {"gates_gpu": CUDA}}, {"provider": "tensorrt"}, ("gates", "1 of 4 nodes", CUDA)),
     ],
 )
 def test_fallback_is_an_error(
@@ -260,23 +263,23 @@ def test_fallback_of_one_part(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPat
 
     def fail(session: FakeSession) -> None:
         check(session)
-        if session.path is not None and session.path.stem == "gate_05":
+        if session.path is not None and session.path.stem == "gates_gpu":
             session.gpu.works = frozenset()
 
     monkeypatch.setattr(FakeSession, "_check_options", fail)
     text = one_line(lambda: load_engine("ort", tiny_bundle, EngineOptions(device="cuda")), MissingError)
-    assert text.startswith("gate_05: ONNX Runtime runs some nodes on the CPU, not on CUDAExecutionProvider")
+    assert text.startswith("gates: ONNX Runtime runs some nodes on the CPU, not on CUDAExecutionProvider")
 
 
 @pytest.mark.usefixtures("gpu")
 def test_broken_graph_is_a_bundle_error(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    bundle = contract.altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"no graph")
+    bundle = contract.altered(tiny_bundle, tmp_path / "bundle", "accumulator", b"no graph")
     text = one_line(lambda: load_engine("ort", bundle, EngineOptions(device="cuda")), BundleError)
     assert "ONNX Runtime cannot load" in text
-    assert "gate_03.onnx: " in text
+    assert "accumulator.onnx: " in text
     content = (tiny_bundle.path / tiny_bundle.manifest.parts["accumulator"].files["fp32"].path).read_bytes()
-    bundle = contract.altered(tiny_bundle, tmp_path / "other", "gate_03", content)
-    assert "gate_03: found" in one_line(lambda: load_engine("ort", bundle, EngineOptions(device="cuda")), BundleError)
+    bundle = contract.altered(tiny_bundle, tmp_path / "other", "backbone", content)
+    assert "backbone: found" in one_line(lambda: load_engine("ort", bundle, EngineOptions(device="cuda")), BundleError)
 
 
 def test_contradictions_count_as_unavailable(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,9 +322,9 @@ def test_tensorrt_may_lower_only_to_the_requested_precision(
 @pytest.mark.usefixtures("gpu")
 def test_more_rows_than_the_engine_supports(own_bundle: Bundle) -> None:
     engine = load_engine("ort", own_bundle, TENSORRT_OPTIONS)
-    state, previous = contract.example(own_bundle, "gate_02", 33)
-    assert contract.run(engine, "gate_02", [state[:32], previous[:32]]).shape == (32, 1)
-    assert "33 rows" in one_line(lambda: contract.run(engine, "gate_02", [state, previous]), UsageError)
+    inputs = contract.example(own_bundle, "gates", 33)
+    assert contract.run(engine, "gates", [each[:32] for each in inputs]).shape == (32, 1)
+    assert "33 rows" in one_line(lambda: contract.run(engine, "gates", inputs), UsageError)
 
 
 @pytest.mark.usefixtures("gpu")
@@ -342,7 +345,7 @@ def test_views_keep_their_memory(tiny_bundle: Bundle) -> None:
 @pytest.mark.usefixtures("gpu")
 def test_fake_rejects_misuse(tiny_bundle: Bundle) -> None:
     engine = load_engine("ort", tiny_bundle, EngineOptions(device="cuda"))
-    state, previous = contract.put(engine, contract.example(tiny_bundle, "gate_02", 2))
+    state, previous, step = contract.put(engine, contract.example(tiny_bundle, "gates", 2))
     gone = engine.zeros((2, *tiny_bundle.manifest.state_shape))
     dead = OrtTensor(None, gone.address, gone.shape)
     del gone
@@ -355,9 +358,9 @@ def test_fake_rejects_misuse(tiny_bundle: Bundle) -> None:
         replace(state, address=state.address + 256),
     ):
         with pytest.raises(WrongUseError):
-            engine.run("gate_02", wrong, previous)
+            engine.run("gates", wrong, previous, step)
     with pytest.raises(WrongUseError):
         engine._memory.upload(np.zeros((2, 3), np.uint8))  # type: ignore[attr-defined]
     with pytest.raises((TypeError, ValueError)):
         np.asarray(engine.zeros((2, 3)).owner, np.float32)
-    assert engine.get(engine.run("gate_02", state, previous)).shape == (2, 1)
+    assert engine.get(engine.run("gates", state, previous, step)).shape == (2, 1)

@@ -70,7 +70,7 @@ def name(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> str:
 
 
 def example(bundle: Bundle, part: str, rows: int, seed: int = 0) -> list[Array]:
-    """Return realistic inputs of a part: bytes, or normally distributed values."""
+    """Return realistic inputs of a part: bytes, steps that differ between rows, or normally distributed values."""
     sizes = {"n": rows, "height": 40, "width": 52}
     rng = np.random.default_rng(seed)
     arrays: list[Array] = []
@@ -78,6 +78,8 @@ def example(bundle: Bundle, part: str, rows: int, seed: int = 0) -> list[Array]:
         shape = [sizes[axis] if isinstance(axis, str) else axis for axis in tensor.shape]
         if tensor.dtype == "uint8":
             arrays.append(rng.integers(0, 256, shape, dtype=np.uint8))
+        elif tensor.name == "step":
+            arrays.append(1 + np.arange(rows, dtype=np.float32)[:, None] % bundle.manifest.frames)
         else:
             arrays.append(rng.standard_normal(shape).astype(tensor.dtype))
     return arrays
@@ -229,10 +231,14 @@ def test_all_frame_shapes(engine: Engine, tiny_bundle: Bundle) -> None:
 
 
 def chained(engine: Engine, frames: Array) -> tuple[Array, Array, Array]:
-    """Return state, gate value and logits after a second step with the frames in reverse order; nothing is shared."""
+    """Return state, gate values and logits after a second frame, for rows at different steps; nothing is shared.
+
+    The second frames are the first ones in reverse order.
+    """
+    step = 2 + np.arange(ROWS, dtype=np.float32)[:, None]
     before = run(engine, "backbone", [run(engine, "preprocess", [frames])])
     state = run(engine, "accumulator", [before[::-1].copy(), before])
-    return state, run(engine, "gate_02", [state, before]), run(engine, "classifier_02", [state])
+    return state, run(engine, "gates", [state, before, step]), run(engine, "classifiers", [state, step])
 
 
 def test_chained_in_slots(engine: Engine, tiny_bundle: Bundle) -> None:
@@ -240,6 +246,7 @@ def test_chained_in_slots(engine: Engine, tiny_bundle: Bundle) -> None:
     slots = ROWS + 2
     buffers = {part: engine.zeros(out_shape(tiny_bundle, part, slots)) for part in parts(tiny_bundle)}
     features, previous = (engine.zeros((slots, *tiny_bundle.manifest.state_shape)) for _ in range(2))
+    steps = engine.zeros((slots, 1))
 
     def used(buffer: Handle) -> Handle:
         return engine.rows(buffer, 1, ROWS + 1)
@@ -253,9 +260,12 @@ def test_chained_in_slots(engine: Engine, tiny_bundle: Bundle) -> None:
         engine.copy(*(engine.rows(each, row, row + 1) for each, row in ((previous, ROWS - slot), (features, slot + 1))))
     state = used(buffers["accumulator"])
     engine.run("accumulator", used(features), used(previous), out=state)
-    engine.run("gate_02", state, used(previous), out=used(buffers["gate_02"]))
-    engine.run("classifier_02", state, out=used(buffers["classifier_02"]))
-    for part, wanted in zip(("accumulator", "gate_02", "classifier_02"), chained(engine, frames)):
+    numbers = 2 + np.arange(ROWS, dtype=np.float32)[:, None]
+    engine.write(numbers, used(steps))
+    numbers[:] = 0  # the engine has its own copy
+    engine.run("gates", state, used(previous), used(steps), out=used(buffers["gates"]))
+    engine.run("classifiers", state, used(steps), out=used(buffers["classifiers"]))
+    for part, wanted in zip(("accumulator", "gates", "classifiers"), chained(engine, frames)):
         np.testing.assert_allclose(engine.get(used(buffers[part])), wanted, rtol=1e-5, atol=1e-6, err_msg=part)
         outside = [engine.get(engine.rows(buffers[part], row, row + 1)) for row in (0, slots - 1)]
         assert not np.any(outside), part
@@ -285,7 +295,7 @@ def test_preprocessing_on_other_threads(engine: Engine, tiny_bundle: Bundle) -> 
 
 def test_parts_on_several_threads(engine: Engine, tiny_bundle: Bundle) -> None:
     """Threads run the same parts concurrently on shared inputs, with a separate ``out`` per thread or none."""
-    names = ("backbone", "accumulator", "gate_02", "classifier_02")
+    names = ("backbone", "accumulator", "gates", "classifiers")
     inputs = {part: [put(engine, example(tiny_bundle, part, 1 + seed, seed)) for seed in range(3)] for part in names}
     wanted = {part: [engine.get(engine.run(part, *given)).copy() for given in inputs[part]] for part in names}
     start = Barrier(4)
@@ -306,27 +316,29 @@ def test_parts_on_several_threads(engine: Engine, tiny_bundle: Bundle) -> None:
 
 def test_reused_addresses(engine: Engine, tiny_bundle: Bundle) -> None:
     """More arrays than an engine caches, freed while they may still be cached, and their memory reused."""
-    state, previous = example(tiny_bundle, "gate_02", 1)
-    wanted = run(engine, "gate_02", [state, previous])
+    inputs = example(tiny_bundle, "gates", 1)
+    inputs[-1][:] = 2
+    wanted = run(engine, "gates", inputs)
     kept = []
     for index in range(_BINDINGS_KEPT + 50):
         out = engine.zeros((1, 1))
-        fresh = [engine.put(array.copy()) for array in (state, previous)]
-        np.testing.assert_array_equal(engine.get(engine.run("gate_02", *fresh, out=out)), wanted)
+        fresh = [engine.put(array.copy()) for array in inputs]
+        np.testing.assert_array_equal(engine.get(engine.run("gates", *fresh, out=out)), wanted)
         if index % 3 == 0:
             kept.append(out)
-    other = example(tiny_bundle, "gate_02", 1, seed=1)
-    engine.run("gate_02", *put(engine, other), out=engine.zeros((1, 1)))
+    other = example(tiny_bundle, "gates", 1, seed=1)
+    other[-1][:] = 3
+    engine.run("gates", *put(engine, other), out=engine.zeros((1, 1)))
     assert all(np.array_equal(engine.get(out), wanted) for out in kept)
 
 
 def test_same_address_in_another_shape(engine: Engine, tiny_bundle: Bundle) -> None:
-    handles = put(engine, example(tiny_bundle, "gate_02", ROWS))
-    whole = engine.get(engine.run("gate_02", *handles)).copy()
+    handles = put(engine, example(tiny_bundle, "gates", ROWS))
+    whole = engine.get(engine.run("gates", *handles)).copy()
     for rows in (1, 3, 2, ROWS, 1):
         out = engine.zeros((ROWS, 1))
         few = [engine.rows(handle, 0, rows) for handle in handles]
-        engine.run("gate_02", *few, out=engine.rows(out, 0, rows))
+        engine.run("gates", *few, out=engine.rows(out, 0, rows))
         np.testing.assert_allclose(engine.get(out)[:rows], whole[:rows], rtol=1e-5)
         assert not engine.get(out)[rows:].any()
 
@@ -434,33 +446,33 @@ class TestGraphs:
 
     def test_no_graph(self, name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
         loaded(name, tiny_bundle)
-        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"no graph")
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gates", b"no graph")
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
-        assert "gate_03.onnx" in text
+        assert "gates.onnx" in text
         assert "cannot load" in text
 
     def test_weights_elsewhere(self, name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
         loaded(name, tiny_bundle)
-        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", b"...location...")
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gates", b"...location...")
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
         assert "refers to a weights file that is not in the manifest" in text
 
     def test_a_tensor_name_that_is_not_utf8(self, name: str, tiny_bundle: Bundle, tmp_path: Path) -> None:
         loaded(name, tiny_bundle)
-        part = tiny_bundle.manifest.parts["gate_03"]
+        part = tiny_bundle.manifest.parts["gates"]
         content = (tiny_bundle.path / part.files["fp32"].path).read_bytes()
         output = part.output.name.encode()
         assert output in content
-        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", content.replace(output, b"\xa9" + output[1:]))
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gates", content.replace(output, b"\xa9" + output[1:]))
         one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
 
-    @pytest.mark.parametrize("other", ["classifier_03", "accumulator", "backbone"])
+    @pytest.mark.parametrize("other", ["classifiers", "accumulator", "backbone"])
     def test_another_graph(self, name: str, tiny_bundle: Bundle, tmp_path: Path, other: str) -> None:
         loaded(name, tiny_bundle)
         content = (tiny_bundle.path / tiny_bundle.manifest.parts[other].files["fp32"].path).read_bytes()
-        bundle = altered(tiny_bundle, tmp_path / "bundle", "gate_03", content)
+        bundle = altered(tiny_bundle, tmp_path / "bundle", "gates", content)
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
-        assert "gate_03: found" in text
+        assert "gates: found" in text
         assert "the manifest has" in text
 
 

@@ -128,17 +128,18 @@ def record_of(path: Path) -> Path:
 
 def test_engines_are_built_once_and_signed(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     parts = sorted(set(own_bundle.manifest.parts) - {"preprocess"})
+    graphs = sorted(f"{part}_gpu" if own_bundle.manifest.parts[part].gpu_files else part for part in parts)
     assert said(own_bundle) == []
-    assert (sorted(gpu.built_engines), gpu.loaded_engines) == (parts, [])
+    assert (sorted(gpu.built_engines), gpu.loaded_engines) == (graphs, [])
     records = {part: record_of(engine_of(own_bundle, part)) for part in parts}
     stamps = {part: record.stat().st_mtime_ns for part, record in records.items()}
     assert said(own_bundle) == []
-    assert (len(gpu.built_engines), sorted(gpu.loaded_engines)) == (len(parts), parts)
+    assert (len(gpu.built_engines), sorted(gpu.loaded_engines)) == (len(parts), graphs)
     assert stamps == {part: record.stat().st_mtime_ns for part, record in records.items()}, "signed once"
     for part, path in records.items():
         record = json.loads(path.read_text())
         assert (record["part"], record["rows"], record["precision"]) == (part, 32, "fp32")
-        assert record["onnx_sha256"] == own_bundle.manifest.parts[part].files["fp32"].sha256
+        assert record["onnx_sha256"] == own_bundle.manifest.parts[part].forms(gpu=True)["fp32"].sha256
     for folder in folders(own_bundle):
         assert len(list(folder.iterdir())) == 5, "engine and profile with their records, and the lock"
         assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
@@ -160,14 +161,14 @@ def test_engines_are_built_once_and_signed(gpu: FakeOrtGpu, own_bundle: Bundle) 
 )
 def test_untrusted_engines(gpu: FakeOrtGpu, own_bundle: Bundle, spoil: Callable[[Path], object], why: str) -> None:
     said(own_bundle)
-    path, before = engine_of(own_bundle, "gate_05"), len(gpu.built_engines)
+    path, before = engine_of(own_bundle, "gates"), len(gpu.built_engines)
     spoil(path)
     (line,) = said(own_bundle)
     assert line.startswith(f"{path} will be rebuilt, not loaded: it ")
     assert why in line
-    assert gpu.built_engines[before:] == ["gate_05"]
+    assert gpu.built_engines[before:] == ["gates_gpu"]
     assert not path.is_symlink()
-    assert path.read_bytes() == engine_content("gate_05")
+    assert path.read_bytes() == engine_content("gates_gpu")
     assert said(own_bundle) == []
 
 
@@ -203,17 +204,17 @@ def test_planted_engine_is_never_loaded(gpu: FakeOrtGpu, own_bundle: Bundle) -> 
 def test_signed_engine_of_another_part_or_name(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     """A valid engine, but of another part or under another name."""
     said(own_bundle)
-    one, other = (engine_of(own_bundle, part) for part in ("gate_02", "gate_03"))
+    one, other = (engine_of(own_bundle, part) for part in ("gates", "classifiers"))
     for source, target in ((one, other), (record_of(one), record_of(other))):
         shutil.copy(source, target)
     (line,) = said(own_bundle)
-    assert "has a different part (gate_02, not gate_03)" in line
+    assert "has a different part (gates, not classifiers)" in line
     renamed = one.with_name("renamed.engine")
     shutil.copy(one, renamed)
     shutil.copy(record_of(one), record_of(renamed))
     (line,) = said(own_bundle)
     assert "has a different file" in line
-    assert gpu.built_engines[-1] == "gate_03"
+    assert gpu.built_engines[-1] == "classifiers_gpu"
 
 
 def test_engines_signed_with_another_key(
@@ -232,16 +233,16 @@ def test_engines_signed_with_another_key(
 
 def test_killed_build(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     """A partial engine is not signed and never loaded; earlier engines are."""
-    gpu.dies_building = "gate_04"
+    gpu.dies_building = "gates_gpu"
     with pytest.raises(KilledError):
         said(own_bundle)
-    half = engine_of(own_bundle, "gate_04")
-    assert half.read_bytes() != engine_content("gate_04")
+    half = engine_of(own_bundle, "gates")
+    assert half.read_bytes() != engine_content("gates_gpu")
     gpu.dies_building = None
     done = list(gpu.built_engines)
     (line,) = said(own_bundle)
     assert line.startswith(f"{half} will be rebuilt, not loaded: it is not signed")
-    assert half.read_bytes() == engine_content("gate_04")
+    assert half.read_bytes() == engine_content("gates_gpu")
     assert gpu.loaded_engines == done
     assert said(own_bundle) == []
 
@@ -281,7 +282,8 @@ def test_two_processes_build_each_engine_once(own_bundle: Bundle, monkeypatch: p
     for process in processes:
         process.join()
     parts = sorted(set(own_bundle.manifest.parts) - {"preprocess"})
-    assert sorted(built + other_built) == parts
+    graphs = sorted(f"{part}_gpu" if own_bundle.manifest.parts[part].gpu_files else part for part in parts)
+    assert sorted(built + other_built) == graphs
     assert sorted(loaded) == sorted(other_built)
     assert sorted(other_loaded) == sorted(built)
     assert lines == other_lines == []

@@ -100,7 +100,7 @@ class TestGraphs:
     def test_every_compute_capability(self, bundle: Bundle[Any]) -> None:
         names = capability_names(trt)
         assert names == ("80", "86", "89", "120", "121")
-        plans = build(bundle, *names, parts=frozenset(["backbone", "gate_02", "classifier_01"]))
+        plans = build(bundle, *names, parts=frozenset(["backbone", "gates", "classifiers"]))
         assert [plan.plan.record["compute_capability"] for plan in plans] == [sm for sm in names for _ in range(3)]
 
     def test_one_row_and_many(self, bundle: Bundle[Any]) -> None:
@@ -131,7 +131,7 @@ class TestRejected:
         one_line(lambda: build_file(path), BundleError, "TensorRT-RTX cannot load", "zero point")
 
     def test_unknown_operator(self, bundle: Bundle[Any], tmp_path: Path) -> None:
-        model = onnx.load(bundle.part_file("gate_02", "fp32"))
+        model = onnx.load(bundle.part_file("gates", "fp32", gpu=True))
         next(node for node in model.graph.node if node.op_type == "Relu").op_type = "NoSuchOperator"
         onnx.save(model, tmp_path / "gate.onnx")
         one_line(lambda: build_file(tmp_path / "gate.onnx"), BundleError, "cannot load", "NoSuchOperator")
@@ -142,7 +142,7 @@ class TestRejected:
         one_line(lambda: build_file(tmp_path / "x.onnx"), BundleError, "x.onnx")
 
     def test_dynamic_axes(self, bundle: Bundle[Any], tmp_path: Path) -> None:
-        model = onnx.load(bundle.part_file("gate_02", "fp32"))
+        model = onnx.load(bundle.part_file("gates", "fp32", gpu=True))
         model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "width"
         onnx.save(model, tmp_path / "gate.onnx")
         one_line(lambda: build_file(tmp_path / "gate.onnx"), BundleError, "dynamic axes other than the first")
@@ -170,7 +170,7 @@ class TestCapabilities:
 
     def test_turing_is_still_rejected_by_the_builder(self, bundle: Bundle[Any]) -> None:
         """Otherwise, vbench could support it."""
-        path = bundle.part_file("gate_02", "fp32")
+        path = bundle.part_file("gates", "fp32", gpu=True)
         one_line(lambda: build_file(path, "75"), BundleError, "TensorRT-RTX", "cannot build a plan")
 
     @pytest.mark.parametrize("sm", ["90", "100", "70"])
@@ -211,7 +211,7 @@ def test_a_signal_cancels_a_build(bundle: Bundle[Any]) -> None:
 
 def test_an_empty_folder_has_no_plans(bundle: Bundle[Any]) -> None:
     """A build that failed leaves one."""
-    build(bundle, slots=8, parts=frozenset(["gate_02"]))
+    build(bundle, slots=8, parts=frozenset(["gates"]))
     cache = plan_setup(bundle, EngineOptions(say=lambda _: None, slots=4), "trt-rtx").plans("89")
     cache.folder.mkdir()
     assert cache.or_larger().slots == 8
@@ -273,7 +273,7 @@ class TestTrust:
 
     @pytest.fixture
     def foreign(self, bundle: Bundle[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Bundle[Any]]:
-        build(bundle, parts=frozenset(["gate_02", "gate_03"]))
+        build(bundle, parts=frozenset(["gates", "classifiers"]))
         monkeypatch.setenv("VBENCH_HOME", str(tmp_path / "another"))
         return bundle
 
@@ -281,13 +281,13 @@ class TestTrust:
         return sorted((bundle.path / "plans").glob("*/*.plan"))
 
     def rebuilt(self, bundle: Bundle[Any]) -> list[bool]:
-        return [plan.built for plan in build(bundle, parts=frozenset(["gate_02", "gate_03"]))]
+        return [plan.built for plan in build(bundle, parts=frozenset(["gates", "classifiers"]))]
 
     def test_not_trusted(self, foreign: Bundle[Any]) -> None:
         lines: list[str] = []
-        build(foreign, parts=frozenset(["gate_02"]), say=lines.append)
+        build(foreign, parts=frozenset(["gates"]), say=lines.append)
         assert "its signature is invalid); to accept such plans, run vbench trust" in lines[0]
-        assert lines[1].startswith("building the TensorRT-RTX plan of gate_02")
+        assert lines[1].startswith("building the TensorRT-RTX plan of gates")
 
     def test_trusted(
         self, foreign: Bundle[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -298,7 +298,7 @@ class TestTrust:
         before = [path.read_bytes() for path in self.plans(foreign)]
         assert run(monkeypatch, "trust", foreign.path, "--yes") == 0
         said = capsys.readouterr()
-        assert "gate_02 of " in said.out
+        assert "gates of " in said.out
         assert f"TensorRT-RTX {trt.__version__} for sm_89, fp32" in said.out
         assert "trusted 2 plans" in said.err
         assert [path.read_bytes() for path in self.plans(foreign)] == before
@@ -319,14 +319,14 @@ class TestTrust:
 
     def test_only_the_named_plan(self, foreign: Bundle[Any], monkeypatch: pytest.MonkeyPatch) -> None:
         assert run(monkeypatch, "trust", self.plans(foreign)[0], "-y") == 0
-        assert self.rebuilt(foreign) == [False, True]
+        assert self.rebuilt(foreign) == [True, False], "the gates, then the classifiers"
 
     def test_json(
         self, foreign: Bundle[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert run(monkeypatch, "trust", foreign.path, "--yes", "--json") == 0
         plans = json.loads(capsys.readouterr().out)["plans"]
-        assert [plan["record"]["part"] for plan in plans] == ["gate_02", "gate_03"]
+        assert [plan["record"]["part"] for plan in plans] == ["classifiers", "gates"]
         assert [plan["already_trusted"] for plan in plans] == [False, False]
         assert [plan["trusted"] for plan in plans] == [True, True]
 
@@ -370,8 +370,8 @@ class TestTrust:
             (lambda plan: os.truncate(plan, 1 << 42), "has been altered"),
             (lambda plan: changed(plan, schema=99), "its schema is not the expected one"),
             (lambda plan: changed(plan, onnx_sha256="0" * 64), "its onnx sha256 is not the expected one"),
-            (lambda plan: changed(plan, part="gate_03"), "its onnx sha256 is not the expected one"),
-            (lambda plan: changed(plan, part="gate_99"), "the bundle has no part gate_99 in fp32"),
+            (lambda plan: changed(plan, part="gates"), "its onnx sha256 is not the expected one"),
+            (lambda plan: changed(plan, part="gates_99"), "the bundle has no part gates_99 in fp32"),
             (lambda plan: changed(plan, compute_capability="75"), "does not have the expected name"),
             (lambda plan: changed(plan, profile=[1, 5, 7]), "its profile is not the expected one"),
             (lambda plan: record(plan).unlink(), "cannot be read"),

@@ -37,6 +37,7 @@ from vbench.errors import CheckError, MissingError, UsageError, VbenchError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.engines.trt import plan_source
+from vbench.runtime.engines.trt.engine import TrtEngine
 from vbench.runtime.engines.trt.precision_check import check_layers, precision_counts
 from vbench.runtime.load import load
 from vbench.runtime.policies.gates import FrameExitPolicy
@@ -133,6 +134,27 @@ class TestAnswers:
         before = machine.synchronizations
         network.predict(video)
         assert machine.synchronizations - before == 1 + 8 + 1
+
+    def test_at_most_four_launches_a_tick_besides_the_backbone(
+        self, machine: Any, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever the steps of the slots; no tensor is copied because its address is not aligned."""
+        runs: list[str] = []
+        run = TrtEngine.run
+
+        def logged(engine: TrtEngine, part: str, *inputs: Any, out: Any = None) -> Any:
+            runs.append(part)
+            return run(engine, part, *inputs, out=out)
+
+        monkeypatch.setattr(TrtEngine, "run", logged)
+        network = load(bundle.path, "trt", policy=POLICY, slots=4, graphs=False)
+        predictions = answers(network, StreamOptions("inflight", 4, 1), clips())
+        launched = [part for part in runs if part != "preprocess"]
+        assert machine.counters.launches.total() == len(launched), "a part is one launch"
+        ticks = " ".join(launched).split("backbone")[1:]
+        assert max(len(tick.split()) for tick in ticks) == len(("accumulator", "gates", "classifiers", "classifiers"))
+        assert len(ticks) < sum(prediction.exit_step for prediction in predictions), "slots share ticks"
+        assert network.engine.statistics()["aligned_copies"] == 0  # type: ignore[attr-defined]
 
     def test_speculative_waits_only_for_copies(self, machine: Any, bundle: Bundle) -> None:
         """The host waits at most for the gate values and logits of every step, never for the speculative frame.

@@ -71,7 +71,7 @@ class TestPlans:
     )
     def test_untrusted(self, machine: Any, bundle: Bundle, spoil: Callable[[Path, Path], object], why: str) -> None:
         said(bundle)
-        builds, plan = machine.counters.builds, next(p for p in plan_files(bundle) if p.name.startswith("gate_05"))
+        builds, plan = machine.counters.builds, next(p for p in plan_files(bundle) if p.name.startswith("gates"))
         good = plan.read_bytes()
         spoil(plan, plan.with_name(plan.name + ".json"))
         lines = said(bundle)
@@ -109,14 +109,14 @@ class TestPlans:
         said(bundle)
         plans = {path.name.partition("-")[0]: path for path in plan_files(bundle)}
         for suffix in ("", ".json"):
-            shutil.copy(f"{plans['gate_02']}{suffix}", f"{plans['gate_03']}{suffix}")
+            shutil.copy(f"{plans['gates']}{suffix}", f"{plans['classifiers']}{suffix}")
         assert any("has a different part" in line for line in said(bundle))
         gpu, sm = machine.gpu, machine.sm
         machine.gpu, machine.sm = "NVIDIA Another", (12, 0)
         builds = machine.counters.builds
         said(bundle)
         assert machine.counters.builds == builds + len(plans), "every GPU has its own plans"
-        first = plans["gate_02"].parent
+        first = plans["gates"].parent
         (another,) = set((bundle.path / "plans").iterdir()) - {first}
         shutil.rmtree(first)
         another.rename(first)
@@ -165,7 +165,7 @@ def changed(record: Path, **values: object) -> None:
 
 def renamed(plan: Path, record: Path) -> None:
     """Replace a plan by another one, which is signed as well."""
-    other = next(plan.parent.glob("gate_04-*.plan"))
+    other = next(plan.parent.glob("classifiers-*.plan"))
     shutil.copy(other, plan)
     shutil.copy(other.with_name(other.name + ".json"), record)
 

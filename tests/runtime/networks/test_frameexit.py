@@ -40,10 +40,10 @@ def test_only_the_needed_parts_run(tiny_bundle: Bundle, step: int) -> None:
     manifest = tiny_bundle.manifest
     engine = ScriptedEngine(manifest, [step])
     result, read = run_scripted(tiny_bundle, engine, FrameExitPolicy(0.955))
-    expected = ["backbone", "accumulator", "classifier_01"]
+    expected = ["backbone", "accumulator", "classifiers"]
     for later in range(2, step + 1):
-        expected += ["backbone", "accumulator"] + ([f"gate_{later:02d}"] if later < 10 else [])
-    expected += [f"classifier_{step:02d}"] if step > 1 else []
+        expected += ["backbone", "accumulator"] + (["gates"] if later < 10 else [])
+    expected += ["classifiers"] if step > 1 else []
     assert engine.calls == [(part, 1) for part in expected]
     prediction = result.unwrap()
     assert prediction.exit_step == step

@@ -29,43 +29,43 @@ OPTIONS = [
 
 
 class OverflowingEngine(ScriptedEngine):
-    """Computes ``value`` in the parts of one kind for one clip at one step."""
+    """Computes ``value`` in one part for one clip at one step."""
 
-    def __init__(self, manifest: FrameExitManifest, kind: str, step: int, value: float) -> None:
+    def __init__(self, manifest: FrameExitManifest, part: str, step: int, value: float) -> None:
         super().__init__(manifest, EXITS)
-        self.kind, self.step, self.value = kind, step, value
+        self.part, self.step, self.value = part, step, value
 
-    def row(self, kind: str, step: int, *inputs: np.ndarray) -> np.ndarray:
-        if kind == "accumulator":
+    def row(self, part: str, *inputs: np.ndarray) -> np.ndarray:
+        if part == "accumulator":
             features, state = inputs
             return np.maximum(np.where(np.isfinite(features), features, 0), state)  # drops a NaN, as OpenVINO does
-        result = super().row(kind, step, *inputs)
-        if kind != self.kind:
+        result = super().row(part, *inputs)
+        if part != self.part:
             return result
-        if kind == "backbone":
+        if part == "backbone":
             here = inputs[0][0, 0, 0] == OVERFLOWING + 1 and inputs[0][1, 0, 0] == self.order[self.step - 1]
             return np.where(result > 0, result, self.value) if here else result
-        here = (self.clip(inputs[0], step), step) == (OVERFLOWING, self.step)
+        here = inputs[-1] == self.step and self.clip(inputs[0], self.step) == OVERFLOWING
         return np.full_like(result, self.value) if here else result
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: f"{options.schedule}-{options.sync}")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(
-    ("kind", "step", "words"),
+    ("part", "step", "words"),
     [
-        ("gate", 2, "step 2: the gate value is not finite"),
-        ("gate", 7, "step 7: the gate value is not finite"),
-        ("classifier", 7, "step 7: the logits are not finite"),
-        ("classifier", 1, "step 1: the logits are not finite"),
+        ("gates", 2, "step 2: the gate value is not finite"),
+        ("gates", 7, "step 7: the gate value is not finite"),
+        ("classifiers", 7, "step 7: the logits are not finite"),
+        ("classifiers", 1, "step 1: the logits are not finite"),
         ("backbone", 4, "step 4: the features are not finite"),
     ],
 )
 def test_one_clip_fails_and_its_neighbors_do_not(
-    tiny_bundle: Bundle[FrameExitManifest], kind: str, step: int, words: str, value: float, options: StreamOptions
+    tiny_bundle: Bundle[FrameExitManifest], part: str, step: int, words: str, value: float, options: StreamOptions
 ) -> None:
     manifest = tiny_bundle.manifest
-    engine = OverflowingEngine(manifest, kind, step, value)
+    engine = OverflowingEngine(manifest, part, step, value)
     readers = [partial(ScriptedReader, manifest, clip) for clip in range(len(EXITS))]
     results = {result.clip: result for result in stream(engine, manifest, FrameExitPolicy(0.95), readers, options)}
     assert sorted(results) == list(range(len(EXITS)))
