@@ -47,7 +47,8 @@ def compiled_kernels() -> Kernels:
 def _compile(function: Kernel, *arguments: Any) -> Kernel:
     from numba import njit, types
 
-    signature, options = types.void(*arguments), {"nogil": True, "error_model": "numpy"}
+    signature = types.void(*arguments)
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:
         kernel: Kernel = njit(signature, cache=True, **options)(function)
     except RuntimeError:  # neither this folder nor the user's cache folder is writable
