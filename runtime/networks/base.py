@@ -7,7 +7,7 @@ needed; frame selection and order are defined by the network's family.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from ..scheduler.options import THROUGHPUT, StreamOptions
 from ..scheduler.results import ClipResult, Prediction
 from ..scheduler.stream import ClipStream
 from .family import Family
+from .replicas import replica_results
 
 
 class Network:
@@ -34,6 +35,7 @@ class Network:
     Attributes:
         policy_sources: where each policy value comes from, by option.
         parts: parts loaded by the engine.
+        replicas: engines that `stream` uses in addition to ``engine``, with the same parts.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Network:
         *,
         policy_sources: Mapping[str, str] | None = None,
         parts: frozenset[str] | None = None,
+        replicas: Sequence[Engine] = (),
     ) -> None:
         """Create a network that runs ``policy`` on the loaded ``parts`` (None: all).
 
@@ -51,6 +54,7 @@ class Network:
             UsageError: the policy does not apply to the network, or requires a part that was not loaded.
         """
         self.bundle, self.engine, self.policy = bundle, engine, policy
+        self.replicas = tuple(replicas)
         self.family: Family[Any] = family_of(bundle.manifest)
         self.policy_sources = dict(policy_sources or {})
         self.parts = frozenset(bundle.manifest.parts) if parts is None else parts
@@ -58,8 +62,8 @@ class Network:
         self.family.check_parts(bundle.manifest, policy, self.parts)
 
     def with_policy(self, policy: Policy, policy_sources: Mapping[str, str] | None = None) -> Network:
-        """Return a network with the same engine and parts but a different policy."""
-        return Network(self.bundle, self.engine, policy, policy_sources=policy_sources, parts=self.parts)
+        """Return a network with the same engines and parts but a different policy."""
+        return self._with(self.engine, policy, policy_sources, self.replicas)
 
     @property
     def steps(self) -> int:
@@ -101,11 +105,16 @@ class Network:
         Args:
             clips: anything that ``predict`` accepts, or functions that open a source on demand; pass `NamedClip`
                 objects if the policy depends on names.
-            options: schedule, slots and prefetching; None: high throughput, with one prefetched frame.
+            options: schedule, slots and prefetching, per replica; None: high throughput, with one prefetched frame.
 
         Raises:
             UsageError: an option is out of range, or not supported by this network.
         """
+        if self.replicas:
+            singles = [self._with(engine, self.policy) for engine in (self.engine, *self.replicas)]
+            streams = [partial(single.open_stream, options) for single in singles]
+            yield from replica_results(streams, clips, time.perf_counter)
+            return
         with closing(self.open_stream(options, clips)) as stream:
             stream.finish()
             yield from stream.results()
@@ -116,7 +125,7 @@ class Network:
         clips: Iterable[Clip | OpenSource | NamedClip] = (),
         clock: Clock = time.perf_counter,
     ) -> ClipStream:
-        """Return a stream that accepts clips while others run; see `ClipStream`.
+        """Return a stream that accepts clips while others run, on the first replica only; see `ClipStream`.
 
         Raises:
             UsageError: an option is out of range, or not supported by this network.
@@ -130,6 +139,16 @@ class Network:
 
     def warm_up(self, options: StreamOptions) -> None:
         """Run every part that a clip may need, so that lazy initialization does not affect measurements."""
-        for policy, clip, least in self.family.warm_up(self):
-            for _ in self.with_policy(policy).stream([clip] * max(least, options.slots), options):
-                pass
+        for engine in (self.engine, *self.replicas):
+            for policy, clip, least in self.family.warm_up(self):
+                for _ in self._with(engine, policy).stream([clip] * max(least, options.slots), options):
+                    pass
+
+    def _with(
+        self,
+        engine: Engine,
+        policy: Policy,
+        policy_sources: Mapping[str, str] | None = None,
+        replicas: Sequence[Engine] = (),
+    ) -> Network:
+        return Network(self.bundle, engine, policy, policy_sources=policy_sources, parts=self.parts, replicas=replicas)
