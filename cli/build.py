@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     engine=Options(
         EngineOptions,
         # execution options, which do not affect a build
-        without=("threads", "checkpoint", "provider", "graphs", "max_flips"),
+        without=("threads", "replicas", "checkpoint", "provider", "graphs", "max_flips"),
         changed={
             "engine": Changed(PLAN_ENGINES[0], f"Engine to build for; only {' and '.join(PLAN_ENGINES)} need a build."),
             "device": Changed(show_default="cuda"),

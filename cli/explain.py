@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,7 @@ _NO_DATASET = ""
 
 
 @takes(
-    engine=CHOSEN_ENGINE,
+    engine=replace(CHOSEN_ENGINE, without=("replicas",)),
     data=Options(
         DataOptions,
         without=("limit",),

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from .bundle.bundle import Bundle, open_bundle
 from .bundle.manifest import Manifest
 from .engine_choice.choose import choose_engine
-from .engines.base import EngineOptions, load_engine
-from .engines.options import AUTO
+from .engine_choice.replicas import choose_replicas, load_replicas
+from .engines.base import EngineOptions
+from .engines.options import AUTO, AUTO_REPLICAS, checked_replicas
 from .families import family_of
 from .networks.base import Network
 from .policies.base import Policy
@@ -37,6 +38,7 @@ def load(
     precision: str = "fp32",
     max_flips: float | None = None,
     threads: int = 0,
+    replicas: int | Literal["auto"] = 1,
     checkpoint: str | Path | None = None,
     slots: int | None = None,
     device: str | None = None,
@@ -69,6 +71,8 @@ def load(
             few enough answers.
         max_flips: with ``precision="auto"``: percentage of audited videos that may change; None: 1.
         threads: number of engine threads; 0 for all CPUs that the process may use.
+        replicas: number of engines that ``stream`` uses at once, each with a share of the threads; ``auto``: as many as
+            are fastest, measured once on this machine.
         checkpoint: current path of the original checkpoint, for the torch engine.
         slots: largest batch, in clips, that TensorRT engines are built for; None: 32 for FrameExit, 8 for
             frame-flexible networks.
@@ -84,6 +88,7 @@ def load(
         threads,
         None if checkpoint is None else Path(checkpoint),
         engine=engine,
+        replicas=AUTO_REPLICAS if replicas == AUTO else checked_replicas(replicas),
         device=device,
         provider=provider,
         graphs=graphs,
@@ -102,7 +107,8 @@ def load(
     )
     opened = open_bundle(Path(bundle))
     named, _ = choose_engine(opened, options, choice)
-    return load_network(opened, named, choice)
+    counted, _ = choose_replicas(opened, named, choice)
+    return load_network(opened, counted, choice)
 
 
 def load_network(
@@ -120,8 +126,8 @@ def load_network(
     family, manifest = family_of(bundle.manifest), bundle.manifest
     resolved = family.resolve(manifest, choice, dataset)
     parts = family.parts_needed(manifest, choice, resolved.policy)
-    engine = load_engine(options.engine, bundle, replace(options, parts=parts))
-    network = Network(bundle, engine, resolved.policy, policy_sources=resolved.sources, parts=parts)
+    engine, *replicas = load_replicas(bundle, replace(options, parts=parts))
+    network = Network(bundle, engine, resolved.policy, policy_sources=resolved.sources, parts=parts, replicas=replicas)
     if choice.budget_ms is None:
         return network
     found = family.within_budget(network, choice.budget_ms, remeasure=bool(choice.remeasure))

@@ -96,6 +96,7 @@ class RunHeader:
         engine: the actual engine configuration; see ``Engine.describe``.
         left_out: videos in the split that are unavailable, each with its ``video`` and ``reason``.
         engine_choice: how the engine was chosen; None if the options named it.
+        replica_choice: how the number of replicas was chosen; None if the options named it.
         variant: name of the variant, and of its folder, if the run is one of several variants; else None.
     """
 
@@ -113,6 +114,7 @@ class RunHeader:
     left_out: tuple[dict[str, str], ...]
     variant: str | None = None
     engine_choice: dict[str, Any] | None = None
+    replica_choice: dict[str, Any] | None = None
     created: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     def as_dict(self) -> dict[str, Any]:
@@ -128,6 +130,7 @@ class RunHeader:
             "engine": config.engine.engine,
             "engine_details": self.engine,
             "engine_choice": self.engine_choice,
+            "replica_choice": self.replica_choice,
             "dataset": config.data.dataset,
             "variant": self.variant,
             "policy": self.policy,

@@ -131,6 +131,7 @@ def create_run(setup: RunSetup, path: Path, command: str, variant: str | None = 
         bundle={"name": bundle.name, "network": bundle.manifest.network, "sha256": bundle.digest},
         engine=network.engine.describe(),
         engine_choice=None if setup.engine_choice is None else setup.engine_choice.record(),
+        replica_choice=None if setup.replica_choice is None else setup.replica_choice.record(),
         machine=machine(),
         versions=versions(),
         command=command,

@@ -14,6 +14,7 @@ from ...errors import DatasetError, UsageError
 from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.engine_choice.choose import EngineChoice, choose_engine
+from ...runtime.engine_choice.replicas import ReplicaChoice, choose_replicas
 from ...runtime.families import family_of
 from ...runtime.load import load_network
 from ...runtime.networks.base import Network
@@ -30,13 +31,15 @@ from ..records.run_folder import RunConfig
 class RunSetup:
     """Inputs of a run; ``dataset`` uses the network's class indices, and ``config`` names its engine and precision.
 
-    ``engine_choice`` is how the engine was chosen; None if the options named it.
+    ``engine_choice`` is how the engine was chosen, and ``replica_choice`` the number of replicas; None if the options
+    named it.
     """
 
     config: RunConfig
     network: Network
     dataset: Dataset
     engine_choice: EngineChoice | None = None
+    replica_choice: ReplicaChoice | None = None
 
     @property
     def defaults(self) -> DatasetDefaults:
@@ -129,11 +132,14 @@ def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> 
         dataset = load_dataset(config.data.dataset, config.data.data)
     _require_output(dataset, bundle)
     options, chosen = choose_engine(bundle, replace(config.engine, slots=config.stream.slots), choice)
+    options, counted = choose_replicas(bundle, options, choice)
     if chosen is not None:
         options.say(chosen.text())
+    if counted is not None:
+        options.say(counted.text())
     network = load_network(bundle, options, choice, dataset_defaults(dataset))
     named = replace(config, engine=replace(options, slots=config.engine.slots))  # a resumed run must not choose again
-    return RunSetup(named, network, match_classes(dataset, bundle), chosen)
+    return RunSetup(named, network, match_classes(dataset, bundle), chosen, counted)
 
 
 def dataset_defaults(dataset: Dataset) -> DatasetDefaults:

@@ -1,4 +1,4 @@
-"""``--engine auto``: choose the fastest engine and precision for a bundle on this machine."""
+"""``auto``: choose the fastest engine, precision and number of replicas for a bundle on this machine."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from .audits import record_audit as record_audit
     from .choose import EngineChoice as EngineChoice
     from .choose import choose_engine as choose_engine
+    from .replicas import ReplicaChoice as ReplicaChoice
+    from .replicas import choose_replicas as choose_replicas
+    from .replicas import load_replicas as load_replicas
 
 __getattr__ = lazy_exports(
     __name__,
@@ -17,5 +20,10 @@ __getattr__ = lazy_exports(
     choose=(
         "EngineChoice",
         "choose_engine",
+    ),
+    replicas=(
+        "ReplicaChoice",
+        "choose_replicas",
+        "load_replicas",
     ),
 )

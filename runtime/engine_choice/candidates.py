@@ -60,7 +60,7 @@ def candidates(manifest: Manifest, options: EngineOptions) -> list[Candidate]:
 
 def engine_versions(engines: set[str], versions: Mapping[str, str]) -> dict[str, str]:
     """Return the versions of the packages that provide these engines."""
-    modules = tuple(_PACKAGES[engine][0] for engine in engines)
+    modules = tuple(_PACKAGES[engine][0] if engine in _PACKAGES else engine for engine in engines)
     return {name: version for name, version in versions.items() if name.startswith(modules)}
 
 

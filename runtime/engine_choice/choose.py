@@ -99,8 +99,12 @@ def _needs_audit(candidate: Candidate, options: EngineOptions) -> bool:
 def _fastest(
     bundle: Bundle[Manifest], options: EngineOptions, choice: PolicyChoice, permitted: list[Candidate]
 ) -> EngineChoice:
-    part, rows = _dominant_call(bundle.manifest, options, choice)
-    store, setup = MeasurementStore(bundle), _setup(bundle, options, permitted, part, rows)
+    part, rows = dominant_call(bundle.manifest, options, choice)
+    setup = {
+        **measured_setup(bundle, options, {each.engine for each in permitted}, part, rows),
+        "candidates": list(map(str, permitted)),
+    }
+    store = MeasurementStore(bundle)
     chosen = _chosen(store.get("engines", setup) or {}, permitted, part, rows)
     if chosen is None or chosen.unsteady:
         options.say(f"measuring {', '.join(map(str, permitted))} (once for this bundle and machine)")
@@ -111,7 +115,7 @@ def _fastest(
     return chosen
 
 
-def _dominant_call(manifest: Manifest, options: EngineOptions, choice: PolicyChoice) -> tuple[str, int]:
+def dominant_call(manifest: Manifest, options: EngineOptions, choice: PolicyChoice) -> tuple[str, int]:
     """Return the part with the most MACs among those that the run needs, and the number of rows of its calls."""
     family = family_of(manifest)
     needed = family.parts_needed(manifest, choice, family.resolve(manifest, choice).policy)
@@ -121,15 +125,15 @@ def _dominant_call(manifest: Manifest, options: EngineOptions, choice: PolicyCho
     return part, per_clip * max(1, min(options.slots or 1, most))
 
 
-def _setup(
-    bundle: Bundle[Manifest], options: EngineOptions, permitted: list[Candidate], part: str, rows: int
+def measured_setup(
+    bundle: Bundle[Manifest], options: EngineOptions, engines: set[str], part: str, rows: int
 ) -> dict[str, Any]:
+    """Return the setup that the time of a call of ``part`` on ``engines`` depends on."""
     return {
         "bundle": bundle.digest,
         "part": part,
         "rows": rows,
-        "candidates": list(map(str, permitted)),
-        "packages": engine_versions({each.engine for each in permitted}, versions()),
+        "packages": engine_versions(engines, versions()),
         "threads": options.threads or usable_cpus(),
         "cores": usable_cpus(),
         **cpu_identity(),

@@ -35,7 +35,7 @@ def measure(
     Raises:
         VbenchError: none of the candidates works; this is the error of the first.
     """
-    inputs = _inputs(bundle.manifest, part, rows)
+    inputs = part_inputs(bundle.manifest, part, rows)
     quiet = replace(options, parts=frozenset([part]), say=lambda _: None)
     works: dict[Candidate, _Timed] = {}
     failed: dict[Candidate, VbenchError] = {}
@@ -110,7 +110,7 @@ def _inexact(works: dict[Candidate, _Timed]) -> dict[str, str]:
     return found
 
 
-def _inputs(manifest: Manifest, part: str, rows: int) -> list[Array]:
+def part_inputs(manifest: Manifest, part: str, rows: int) -> list[Array]:
     """Return random inputs of a part; the content does not affect the time, but must tell precisions apart."""
     random = np.random.default_rng(0)
     shapes = ((tensor.dtype, (rows, *map(int, tensor.shape[1:]))) for tensor in manifest.parts[part].inputs)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...errors import UsageError
 from ...option_fields import option, option_record
 from ...registry import Registry
 from ..telemetry.cpus import usable_cpus
@@ -22,9 +23,32 @@ if TYPE_CHECKING:
     from ..bundle.manifest import Manifest
     from .base import Engine
 
+AUTO_REPLICAS = 0  # a number of replicas to be chosen
 AUTO = "auto"  # an engine or a precision to be chosen; see ``runtime/engine_choice``
 PROVIDERS = ("cuda", "tensorrt")
 PLAN_ENGINES = ("trt", "trt-rtx")  # they run plans on a GPU, each built for a maximum batch size
+
+
+def parse_replicas(text: str) -> int:
+    """Return the number of replicas in an option; `AUTO_REPLICAS` for ``auto``.
+
+    Raises:
+        UsageError: the text is neither.
+    """
+    if text == AUTO:
+        return AUTO_REPLICAS
+    return checked_replicas(int(text) if text.isascii() and text.isdecimal() else text)
+
+
+def checked_replicas(count: object) -> int:
+    """Return a number of replicas.
+
+    Raises:
+        UsageError: it is not a positive integer.
+    """
+    if not isinstance(count, int) or count < 1:
+        raise UsageError(f"--replicas must be auto or a number >= 1, got {count!r}", "pass for example 2, or auto")
+    return count
 
 
 def print_to_stderr(text: str) -> None:
@@ -50,6 +74,13 @@ class EngineOptions:
     threads: int = option("Number of engine threads; 0 for all CPUs that the process may use.", default=0, minimum=0)
     checkpoint: Path | None = option("For the torch engine: the checkpoint, if it has been moved.", default=None)
     engine: str = option("Engine to run.", default="ort", values=lambda: ENGINES, kw_only=True)
+    replicas: int = option(
+        "Replicas of the engine, each with a share of the threads; auto: as many as are fastest here, measured once.",
+        default=1,
+        parse=parse_replicas,
+        metavar="[N|auto]",
+        kw_only=True,
+    )
     device: str | None = option(
         "cpu, cuda, or cuda:1 for the second GPU.",
         default=None,

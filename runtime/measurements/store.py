@@ -24,7 +24,7 @@ from ..telemetry.environment import versions
 FILE = "measurements.json"
 _SCHEMA_VERSION = 2  # version 1 held only latencies, without a version number
 
-Kind = Literal["latencies", "engines", "audits"]
+Kind = Literal["latencies", "engines", "audits", "replicas"]
 Entry = dict[str, Any]
 
 
