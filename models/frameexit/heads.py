@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,11 @@ class Heads(nn.Module):
         super().__init__()
         self.by_step = nn.ModuleList(modules)
         self._first_step, self._width = first_step, width
+
+    def compile(self, *arguments: Any, **options: Any) -> None:
+        """Compile each step: as a whole, it would be compiled again for every set of steps that a batch contains."""
+        for module in self.by_step:
+            module.compile(*arguments, **options)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Return ``[n, width]`` for the states and, last, the step of each row, ``[n, 1]``; zeros at other steps."""

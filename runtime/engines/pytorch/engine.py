@@ -82,16 +82,9 @@ class TorchEngine:
 
     def compile_parts(self) -> None:
         """Compile every part except preprocessing with ``torch.compile``; a part is compiled when it first runs."""
-        import torch
-
-        from ....models.frameexit.heads import Heads
-
         for part, module in self._modules.items():
-            if isinstance(module, Heads):  # which steps a batch contains varies: a compiled part would be recompiled
-                for step in module.by_step:
-                    step.compile()
-            elif part != "preprocess":
-                self._modules[part] = torch.compile(module)  # type: ignore[assignment]
+            if part != "preprocess":
+                module.compile()
 
     def zeros(self, shape: tuple[int, ...]) -> Handle:
         import torch
