@@ -152,6 +152,15 @@ def test_is_used_if_it_reproduces_the_graph(manifest: FrameExitManifest) -> None
     assert runner == "numba 0.68.1"
 
 
+@pytest.mark.parametrize(("difference", "is_used"), [(3e-4, True), (4e-3, False)])
+def test_is_used_although_the_engine_interpolates_less_precisely(
+    manifest: FrameExitManifest, difference: float, is_used: bool
+) -> None:
+    exact = run_graph(manifest)
+    preprocess, _ = load_compiled(manifest, lambda frames: exact(frames) + np.float32(difference), "openvino 1")
+    assert (preprocess is not None) == is_used
+
+
 def test_the_graph_runs_without_numba(manifest: FrameExitManifest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiled.util, "find_spec", lambda _: None)
     assert load_compiled(manifest, run_graph(manifest), "ort 1") == (None, "ort 1")
