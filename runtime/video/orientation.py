@@ -51,7 +51,9 @@ def to_rgb(frame: VideoFrame) -> NDArray[np.uint8]:
         if frame.format.name in _ABORTING_FORMATS:
             raise ValueError("FFmpeg has no conversion")
         shown = _filtered(frame, filters) if filters else frame
-        return np.ascontiguousarray(shown.to_ndarray(format="rgb24"), dtype=np.uint8)
+        # one thread: PyAV's default starts a thread per CPU for each decoder, which takes longer than the conversion
+        pixels = shown.reformat(format="rgb24", threads=1).to_ndarray()
+        return np.ascontiguousarray(pixels, dtype=np.uint8)
     except (FFmpegError, ValueError) as error:
         raise FrameError(
             f"a frame of pixel format {frame.format.name} cannot be converted to RGB: {error}",
