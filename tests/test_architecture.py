@@ -33,7 +33,7 @@ MAY_IMPORT = {
         "runtime/telemetry",
     },
     "runtime/inputs": {"runtime/bundle", "runtime/engines", "runtime/video"},
-    "runtime/scheduler": {"runtime/bundle", "runtime/inputs", "runtime/policies"},
+    "runtime/scheduler": {"runtime/bundle", "runtime/inputs", "runtime/policies", "runtime/telemetry"},
     "runtime/networks": {
         *("runtime/bundle", "runtime/engines", "runtime/families", "runtime/inputs", "runtime/policies"),
         *("runtime/measurements", "runtime/scheduler", "runtime/telemetry"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ...option_fields import option, option_record
+from ..telemetry.cpus import usable_cpus
 from .schedules import SCHEDULES, InFlight, Sequential, make_schedule
 
 SLOTS = 8
@@ -20,9 +21,10 @@ MODES = {"latency": Sequential.name, "throughput": InFlight.name}
 class StreamOptions:
     """Batching, prefetching and synchronization of a stream.
 
-    The defaults of ``schedule`` and ``slots`` depend on ``mode``. With ``sync="speculative"``, the next frame is
-    started before the gate's result is known, if its pixels are ready. Unused work is counted; it is at most one
-    backbone row and one frame per clip.
+    The defaults of ``schedule`` and ``slots`` depend on ``mode``. By default, there is a reader thread per CPU that
+    the process may use, but no more than slots, since a clip is read by one thread at a time (docs/reading.md). With
+    ``sync="speculative"``, the next frame is started before the gate's result is known, if its pixels are ready. Unused
+    work is counted; it is at most one backbone row and one frame per clip.
 
     ``max_wait_s`` is not exposed as a command-line option. A submitted clip that has waited for a slot longer than this
     is rejected with an OverloadError, as serving systems do when requests arrive faster than they can be answered.
@@ -37,7 +39,9 @@ class StreamOptions:
     )
     slots: int = option("Videos in the batch.", default=None, minimum=1, show_default="8; 1 for sequential")
     prefetch: int = option("Frames of a video to read before they are needed.", default=0, minimum=0)
-    workers: int = option("Threads that prefetch frames.", default=1, minimum=1)
+    workers: int = option(
+        "Threads that prefetch frames.", default=None, minimum=1, show_default="one per CPU, at most one per slot"
+    )
     sync: str = option(
         "When the next frame starts: after the gate's decision, or speculatively.",
         default=STEP,
@@ -54,6 +58,8 @@ class StreamOptions:
             object.__setattr__(self, "schedule", MODES[self.mode])
         if self.slots is None:
             object.__setattr__(self, "slots", 1 if self.schedule == Sequential.name else SLOTS)
+        if self.workers is None:
+            object.__setattr__(self, "workers", min(usable_cpus(), max(1, self.slots)))
 
     def check(self) -> None:
         """Raise UsageError if a value is out of range."""

@@ -118,6 +118,7 @@ class ClipScheduler:
             self._time.skip_idle()
             rejected = self._queue.expire()
             begins = list(self._admit())
+        self._queue.read_ahead()
         moves = self._schedule.compact()
         rows = [self._row(slot, state) for slot, state in enumerate(self._schedule.active_rows)]
         return Batch(

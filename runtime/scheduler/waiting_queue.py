@@ -86,18 +86,12 @@ class WaitingQueue:
 
     def next(self) -> WaitingClip | None:
         """Return the next clip; None if no clip is waiting."""
-        while len(self._waiting) <= self._ahead:
-            pulled = self._pull()
-            if pulled is None:
-                break
-            number, clip, submitted_s = pulled
-            source = Prefetcher(
-                partial(self._open_input, clip.clip), self._steps, self._ahead_in_clip, self._threads, clip.name
-            )
-            self._waiting.append(WaitingClip(number, source, submitted_s))
-            if self._ahead:
-                source.read_up_to(1)
+        self._prepare(self._ahead + 1)
         return self._waiting.popleft() if self._waiting else None
+
+    def read_ahead(self) -> None:
+        """Start reading the next clips, as many as there are slots, although all slots may be occupied."""
+        self._prepare(self._ahead)
 
     def expire(self) -> dict[int, VbenchError]:
         """Remove the submitted clips that have waited longer than the options permit, and return their errors."""
@@ -128,6 +122,20 @@ class WaitingQueue:
             waiting.source.close()
         if self._threads is not None:
             self._threads.close()
+
+    def _prepare(self, count: int) -> None:
+        """Have ``count`` clips waiting with their readers, or all if there are fewer."""
+        while len(self._waiting) < count:
+            pulled = self._pull()
+            if pulled is None:
+                return
+            number, clip, submitted_s = pulled
+            source = Prefetcher(
+                partial(self._open_input, clip.clip), self._steps, self._ahead_in_clip, self._threads, clip.name
+            )
+            self._waiting.append(WaitingClip(number, source, submitted_s))
+            if self._ahead:
+                source.read_up_to(1)
 
     def _pull(self) -> _Unopened | None:
         for clip in self._clips:

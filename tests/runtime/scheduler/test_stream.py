@@ -20,8 +20,10 @@ from tests.scripted import ScriptedEngine, ScriptedReader, macs, open_stream, st
 from vbench.errors import FrameError, OverloadError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.bundle.manifest import Manifest
+from vbench.runtime.engines.base import Handle
 from vbench.runtime.networks.base import Network
 from vbench.runtime.policies.gates import FrameExitPolicy
+from vbench.runtime.scheduler import options as options_module
 from vbench.runtime.scheduler.options import LATENCY, THROUGHPUT, StreamOptions
 from vbench.runtime.scheduler.program import StepProgram
 from vbench.runtime.scheduler.results import ClipResult
@@ -245,7 +247,7 @@ def test_a_stream_releases_its_memory_at_once(network: Network) -> None:
 def test_modes() -> None:
     assert StreamOptions(prefetch=1) == LATENCY == StreamOptions("sequential", 1, 1, 1)
     assert replace(StreamOptions(mode="throughput", prefetch=1), mode="latency") == THROUGHPUT
-    assert StreamOptions("inflight", 8, 1, 1) == THROUGHPUT
+    assert StreamOptions("inflight", 8, 1) == THROUGHPUT
     assert StreamOptions("compact").slots == 8
     for wrong, message in (
         ({"mode": "fast"}, "^unknown mode 'fast'; choose one of latency, throughput"),
@@ -258,6 +260,42 @@ def test_modes() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             StreamOptions(**wrong).check()  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "slots", "workers"), [("sequential", None, 1), ("inflight", 4, 4), ("lockstep", None, 6)]
+)
+def test_number_of_reader_threads(
+    monkeypatch: pytest.MonkeyPatch, schedule: str, slots: int | None, workers: int
+) -> None:
+    monkeypatch.setattr(options_module, "usable_cpus", lambda: 6)
+    chosen = StreamOptions(schedule, slots)  # type: ignore[arg-type]
+    assert chosen.workers == workers
+    assert StreamOptions(schedule, slots, workers=2).workers == 2  # type: ignore[arg-type]
+    assert StreamOptions.from_record(chosen.record()) == chosen
+
+
+def test_submitted_clips_are_read_while_all_slots_are_occupied(tiny_bundle: Bundle) -> None:
+    manifest, is_open = tiny_bundle.manifest, threading.Event()
+    running = open_stream(
+        ScriptedEngine(manifest, [9, 1]), manifest, POLICY, StreamOptions("inflight", 1, 1, workers=2)
+    )
+
+    def second() -> ScriptedReader:
+        is_open.set()
+        return ScriptedReader(manifest, 1)
+
+    class First(ScriptedReader):
+        def read(self, step: int, out: Handle | None = None) -> Handle:
+            if step == 2:
+                running.submit(second)
+            assert step < 6 or is_open.wait(10), "the second clip must be opened before the first one ends"
+            return super().read(step, out)
+
+    running.submit(lambda: First(manifest, 0))
+    results = running.results()
+    assert [next(results).unwrap().exit_step for _ in range(2)] == [9, 1]
+    running.close()
 
 
 def test_clips_are_admitted_while_others_run(tiny_bundle: Bundle) -> None:
