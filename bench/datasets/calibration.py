@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, UsageError
+from ...runtime.video.dlpack import host_frame
 from ...runtime.video.sampling import linspace_positions
 from . import Dataset, LeftOut, Video
 
@@ -49,6 +50,6 @@ def _clip(video: Video, frames: int) -> list[NDArray[np.uint8]]:
     try:
         positions = linspace_positions(len(source), frames)
         source.expect(positions)
-        return [source.read(position) for position in positions]
+        return [host_frame(source.read(position)) for position in positions]
     finally:
         source.close()

@@ -24,6 +24,7 @@ from ...runtime.policies.confidence import probabilities_of
 from ...runtime.policies.rules import RunAll
 from ...runtime.scheduler.options import StreamOptions
 from ...runtime.scheduler.results import Step
+from ...runtime.video.dlpack import host_frame
 from ...runtime.video.source import FrameSource
 from .explanation import ClassScore, Explanation, StepView
 
@@ -148,7 +149,7 @@ class _FrameRecorder:
         self._source.expect(positions)
 
     def read(self, position: int) -> NDArray[np.uint8]:
-        frame = self._source.read(position)
+        frame = host_frame(self._source.read(position))
         self.pictures[position] = _thumbnail(frame)
         return frame
 

@@ -7,7 +7,7 @@ A handle is an engine-specific tensor that only the engine itself can interpret.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,23 @@ class Engine(Protocol):
 
         If ``out`` is given (a float32 tensor of the right shape that overlaps no input), the output is written to it.
         Otherwise, the output is a new tensor.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesDeviceFrames(Protocol):
+    """What an engine adds that runs the part ``preprocess`` on its own device."""
+
+    def put_device_frame(self, frame: Any) -> Handle:
+        """Return a frame on the engine's device as an input of preprocessing, uint8 RGB ``[1, H, W, 3]``.
+
+        Args:
+            frame: uint8 RGB ``[H, W, 3]``, an object with ``__dlpack__``; the engine passes its own stream to it, so
+                that the frame is ready when the engine reads it.
+
+        Raises:
+            FrameError: the frame has another shape or data type, or is on another device.
         """
         ...
 

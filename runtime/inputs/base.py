@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
-from ..engines.base import Engine, Handle
+from ..engines.base import Engine, Handle, TakesDeviceFrames
+from ..video.dlpack import Frame, device_of, host_frame
 from ..video.open import open_frames
 from ..video.source import ArrayFrames, FrameSource, ImageFileFrames
 from ..video.video_file import VideoFrames
@@ -90,8 +91,8 @@ def check_pixels(clip: NDArray[np.float32]) -> None:
         raise FrameError(f"the float32 clip contains the pixel value {value}", "pass finite, normalized pixels")
 
 
-def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np.uint8]:
-    """Return a frame of a source as uint8 RGB ``[H, W, 3]``, and add the decoding cost to ``cost``.
+def read_frame(source: FrameSource, position: int, cost: ReadCost) -> Frame:
+    """Return a frame of a source, uint8 RGB ``[H, W, 3]``, and add the decoding cost to ``cost``.
 
     Raises:
         FrameError: the frame cannot be read.
@@ -111,6 +112,25 @@ def read_frame(source: FrameSource, position: int, cost: ReadCost) -> NDArray[np
         cost.frames_replaced = getattr(source, "replaced", 0)
 
 
+def preprocess(engine: Engine, frame: Frame, out: Handle | None = None) -> Handle:
+    """Return the pixels of a frame, in ``out`` if given.
+
+    Raises:
+        FrameError: the frame is not uint8 RGB ``[H, W, 3]``, or is on a device that the engine does not read from.
+    """
+    device = device_of(frame)
+    if device is None:
+        frames = engine.put(np.ascontiguousarray(host_frame(frame)[None]))
+    elif isinstance(engine, TakesDeviceFrames):
+        frames = engine.put_device_frame(frame)
+    else:
+        raise FrameError(
+            f"the frame is on {device}, but the {engine.name} engine preprocesses in host memory",
+            "return frames in host memory, or use an engine that preprocesses on the device",
+        )
+    return engine.run("preprocess", frames, out=out)
+
+
 def write_clip(engine: Engine, source: FrameSource, positions: Sequence[int], out: Handle, cost: ReadCost) -> None:
     """Write the pixels of the frames at ``positions`` to ``out``, ``[crops, T, 3, h, w]``; add the cost to ``cost``.
 
@@ -128,8 +148,7 @@ def write_clip(engine: Engine, source: FrameSource, positions: Sequence[int], ou
         cost.frames_read += 1
         begin = time.perf_counter()
         if frame is not None:
-            pixels = engine.run("preprocess", engine.put(np.ascontiguousarray(frame[None])))
-            pixels = engine.view(pixels, (crops, *frame_shape))
+            pixels = engine.view(preprocess(engine, frame), (crops, *frame_shape))
         for crop in range(crops):
             row = crop * count + place
             engine.copy(engine.rows(pixels, crop, crop + 1), engine.rows(rows, row, row + 1))

@@ -20,6 +20,7 @@ from .base import (
     close_source,
     frame_rate,
     open_source,
+    preprocess,
     read_frame,
     without_repeats,
     write_clip,
@@ -43,7 +44,7 @@ class FrameReader:
         self.cost.frames_read += 1
         frame = read_frame(self._source, self._positions[step - 1], self.cost)
         begin = time.perf_counter()
-        pixels = self._engine.run("preprocess", self._engine.put(np.ascontiguousarray(frame[None])), out=out)
+        pixels = preprocess(self._engine, frame, out)
         self.cost.preprocess_s += time.perf_counter() - begin
         return pixels
 

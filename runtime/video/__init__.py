@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ...lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from .dlpack import DLPackFrame as DLPackFrame
     from .listed_frames import ListedFrames as ListedFrames
     from .open import open_frames as open_frames
     from .sampling import SAMPLERS as SAMPLERS
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __getattr__ = lazy_exports(
     __name__,
+    dlpack=("DLPackFrame",),
     listed_frames=("ListedFrames",),
     open=("open_frames",),
     sampling=(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError
+from .dlpack import Frame
 from .image_file import IMAGE_EXTENSIONS, image_names, read_image
 
 
@@ -40,8 +41,11 @@ class FrameSource(Protocol):
             FrameError: a position is outside the video, or the source is closed.
         """
 
-    def read(self, position: int) -> NDArray[np.uint8]:
+    def read(self, position: int) -> Frame:
         """Return the frame at `position` as uint8 RGB [H, W, 3].
+
+        A source may return any DLPack object. One in host memory is used without a copy; one on a GPU requires an
+        engine that preprocesses there (`TakesDeviceFrames`).
 
         Raises:
             FrameError: the position is outside the video, the frame cannot be decoded, or the source is closed.
