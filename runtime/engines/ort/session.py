@@ -1,7 +1,8 @@
 """ONNX Runtime sessions: created from a part's graph, checked against the manifest, and run on bound memory.
 
 Small parts (gates, classifiers, the accumulator) run on the calling thread; if each session had a thread pool, the
-pools of twenty sessions would compete for the CPU by spinning.
+pools of twenty sessions would compete for the CPU by spinning. The threads of large parts spin only briefly, because
+reader threads need the CPU, too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 CPU_PROVIDERS = ("CPUExecutionProvider",)
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
 _BINDINGS_KEPT = 256
+# Longer than the calling thread takes between two nodes. ONNX Runtime's default is so long that a thread whose share of
+# a node is done keeps a reader, or the thread that it waits for, from running.
+_SPIN_MICROSECONDS = 100
 
 
 class TensorLocation(NamedTuple):
@@ -104,6 +108,8 @@ def host_session(bundle: Bundle[Manifest], part: str, path: Path, threads: int) 
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = 4  # errors are raised anyway, and the log lines contain escape sequences
     settings.intra_op_num_threads = threads if is_large_part(bundle.manifest.parts[part]) else 1
+    # earlier versions, which do not have this setting, ignore it
+    settings.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_MICROSECONDS))
     try:
         with phase(f"engine/{part}"):
             session = onnxruntime.InferenceSession(str(path), settings, providers=list(CPU_PROVIDERS))

@@ -32,7 +32,7 @@ from vbench.runtime.engines.base import (
 )
 from vbench.runtime.engines.install_hint import install
 from vbench.runtime.engines.numpy_memory import NumpyMemory
-from vbench.runtime.engines.ort.session import _BINDINGS_KEPT
+from vbench.runtime.engines.ort.session import _BINDINGS_KEPT, host_session
 
 PACKAGES = {"ort": "onnxruntime", "openvino": "openvino", "torch": "torch", "trt": "tensorrt", "trt-rtx": "tensorrt"}
 EXTRAS = {"ort": "cpu", "openvino": "openvino", "torch": "export", "trt": "trt", "trt-rtx": "trt-rtx"}
@@ -474,6 +474,12 @@ class TestGraphs:
         text = one_line(lambda: load_engine(name, bundle, EngineOptions()), BundleError)
         assert "gates: found" in text
         assert "the manifest has" in text
+
+
+def test_threads_of_onnxruntime_spin_briefly(tiny_bundle: Bundle) -> None:
+    session = host_session(tiny_bundle, "backbone", tiny_bundle.part_file("backbone", "fp32"), 2)
+    settings = session.get_session_options()
+    assert settings.get_session_config_entry("session.intra_op.spin_duration_us") == "100"
 
 
 def test_openvino_telemetry_is_disabled(tiny_bundle: Bundle, tmp_path: Path) -> None:
