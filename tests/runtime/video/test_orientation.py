@@ -169,6 +169,15 @@ def test_a_color_matrix_without_a_table_is_converted_with_the_default(pixel_form
     assert not np.array_equal(shown(1), bt601)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed only on Linux")
+def test_conversion_starts_no_threads() -> None:
+    """The engine needs the CPU; threads would live as long as the frame's decoder."""
+    frame = av.VideoFrame(640, 480, "yuv420p")
+    before = len(list(Path("/proc/self/task").iterdir()))
+    assert to_rgb(frame).shape == (480, 640, 3)
+    assert len(list(Path("/proc/self/task").iterdir())) == before
+
+
 @pytest.mark.parametrize("pixel_format", ["bgr4", "yaf32le"])
 def test_a_pixel_format_without_a_conversion_is_an_error(pixel_format: str) -> None:
     try:
