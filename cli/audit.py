@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,7 +24,7 @@ from .run import bundle_or_only
 
 if TYPE_CHECKING:
     from ..bench.compare.agreement import Distribution
-    from ..bench.compare.audit import Audit, AuditedRun
+    from ..bench.compare.audit import Audit, AuditedPair, AuditedRun
     from ..bench.run.run import Listener
 
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         },
     ),
     data=DataOptions,
-    policy=Options(PolicyChoice, without=("frames", "cascade", "budget_ms", "remeasure")),
+    policy=Options(PolicyChoice, without=("budget_ms", "remeasure")),
 )
 def audit(
     bundle: Annotated[
@@ -63,9 +63,14 @@ def audit(
 ) -> None:
     """Compare an engine or precision with a reference: changes in class, exit step, accuracy and compute.
 
+    A frame-flexible network is compared at each of its frame counts, or at those of --frames; with --cascade, the exit
+    step is the frame count at which a video ends. --max-changed applies to each frame count.
+
     Example: vbench audit bundles/frameexit_r50 --engine ort --precision int8 --against torch
 
     The effect of a GPU: vbench audit --engine trt --precision fp16 --against ort
+
+    A Frame Flexible Network in int8: vbench audit bundles/tsm_ffn_r50 --precision int8 --against ort --dataset sthv1
     """
     from ..bench.compare.audit import audit as run_audit
     from ..bench.compare.audit_record import record_finding
@@ -78,30 +83,52 @@ def audit(
     reference = replace(against, threads=engine.threads, checkpoint=engine.checkpoint)  # equal for both
     config = RunConfig(str(chosen), engine, data, policy=policy)
     found = run_audit(config, reference, folder, shlex.join(["vbench", *sys.argv[1:]]), _progress)
-    if recorded := record_finding(found.candidate, found.reference, found.changed_percent, chosen):
-        note(recorded)
-    if as_json:
-        print_json({**asdict(found), "changed_percent": found.changed_percent})
-    else:
-        print_lines(_lines(found))
-    if found.agreement.answered_once:
-        raise CheckError(
-            f"{found.agreement.answered_once} of {found.agreement.videos} videos have an answer in only one of the two "
-            "runs",
-            f"see the errors of the runs in {folder}",
-        )
-    if max_changed is not None and found.changed_percent > max_changed:
-        raise CheckError(
-            f"{found.changed_percent:.2f} % of the videos changed, exceeding --max-changed {max_changed:g}",
-            f"see the runs in {folder}",
-        )
+    for pair in found.pairs:
+        if recorded := record_finding(pair.candidate, pair.reference, pair.changed_percent, chosen):
+            note(recorded)
+    print_json(_document(found)) if as_json else print_lines(_lines(found))
+    _check(found, folder, max_changed)
+
+
+def _check(found: Audit, folder: Path, max_changed: float | None) -> None:
+    """Raise CheckError if a video has an answer in only one run, or more than ``max_changed`` percent changed."""
+    for pair in found.pairs:
+        where = "" if pair.variant is None else f"{pair.variant}: "
+        if pair.agreement.answered_once:
+            raise CheckError(
+                f"{where}{pair.agreement.answered_once} of {pair.agreement.videos} videos have an answer in only one "
+                "of the two runs",
+                f"see the errors of the runs in {folder}",
+            )
+        if max_changed is not None and pair.changed_percent > max_changed:
+            raise CheckError(
+                f"{where}{pair.changed_percent:.2f} % of the videos changed, exceeding --max-changed {max_changed:g}",
+                f"see the runs in {folder}",
+            )
+
+
+def _document(found: Audit) -> dict[str, Any]:
+    """Return the audit as JSON: the only pair, or all variants and the largest percentage of changes."""
+    pairs = [{**asdict(pair), "changed_percent": pair.changed_percent} for pair in found.pairs]
+    if found.pairs[0].variant is None:
+        (pair,) = pairs
+        return {name: value for name, value in pair.items() if name != "variant"}
+    return {"variants": pairs, "changed_percent": found.changed_percent}
 
 
 def _progress(name: str) -> AbstractContextManager[Listener]:
     return run_progress(name, resumable=False)
 
 
-def _lines(found: Audit) -> tuple[str, ...]:
+def _lines(found: Audit) -> list[str]:
+    """Return the lines of every pair, under the name of its variant if there are several."""
+    if found.pairs[0].variant is None:
+        return [*_pair_lines(found.pairs[0])]
+    titled = (("", f"{pair.variant}:", *_pair_lines(pair)) for pair in found.pairs)
+    return [line for lines in titled for line in lines][1:]
+
+
+def _pair_lines(found: AuditedPair) -> tuple[str, ...]:
     same = found.agreement
     sides = (found.reference, found.candidate)
     changes = ", ".join(f"{count} by {change:+d}" for change, count in same.exit_step_changes.items())
@@ -121,7 +148,7 @@ def _lines(found: Audit) -> tuple[str, ...]:
         + (f" ({changes})" if changes else "")
         + ("" if same.other_tags is None else f", {same.other_tags} changed the set of classes above 1/2"),
         f"probabilities differ by at most {same.probability_difference:.1e}",
-        "gate values (confidence at step 1) differ by " + _spread(same.score_differences),
+        "gate values and confidences differ by " + _spread(same.score_differences),
         *(str(side.run) for side in sides),
     )
 

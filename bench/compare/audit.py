@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from ...runtime.bundle.bundle import open_bundle
+from ...runtime.bundle.bundle import Bundle, open_bundle
+from ...runtime.bundle.manifest import Manifest
 from ...runtime.engines.base import EngineOptions
-from ...runtime.families import family_of
 from ...runtime.policies.registry import policy_of
 from ..records.answers import require_answers
 from ..records.run_file import RUN_FILE, read_run
 from ..records.run_folder import RunConfig
-from ..run.run import Listener, start_run
+from ..run.run import Listener, Result, start_run
+from ..run.variants import start_variants, variants_of
 from .agreement import Agreement, Distribution, agreement, margins
 
 _METRICS = ("accuracy", "gmacs", "mean_frames", "videos_per_s", "errors")
@@ -40,9 +41,14 @@ class AuditedRun:
 
 
 @dataclass(frozen=True)
-class Audit:
-    """The reference run, the candidate run, and their differences."""
+class AuditedPair:
+    """The two runs of one variant of the network, and their differences.
 
+    Attributes:
+        variant: name of the variant, such as ``frames_08``; None if the policy requests a single run.
+    """
+
+    variant: str | None
     reference: AuditedRun
     candidate: AuditedRun
     agreement: Agreement
@@ -51,6 +57,33 @@ class Audit:
     def changed_percent(self) -> float:
         """Percentage of videos whose class or exit step changed."""
         return 100 * self.agreement.changed / max(self.agreement.videos, 1)
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audited pairs: one, or one per variant, such as a frame count."""
+
+    pairs: tuple[AuditedPair, ...]
+
+    @property
+    def changed_percent(self) -> float:
+        """Percentage of videos whose class or exit step changed; with several variants, the largest percentage."""
+        return max(pair.changed_percent for pair in self.pairs)
+
+    @property
+    def videos(self) -> int:
+        """Number of videos compared, equal for all variants."""
+        return self.pairs[0].agreement.videos
+
+    @property
+    def engine(self) -> str:
+        """The audited engine."""
+        return self.pairs[0].candidate.engine
+
+    @property
+    def precision(self) -> str:
+        """The audited precision."""
+        return self.pairs[0].candidate.precision
 
 
 def audit(
@@ -62,31 +95,54 @@ def audit(
 ) -> Audit:
     """Run ``candidate``, then the same configuration with the engine options ``against``; write both runs to ``out``.
 
+    If the policy requests several runs, such as one per frame count, each of them is compared.
+
     Args:
-        listener: takes the name of a run (``reference`` or ``candidate``) and returns a context manager that yields
-            the progress listener of that run.
+        listener: takes the name of a run (``reference`` or ``candidate``, followed by the variant if there are several)
+            and returns a context manager that yields the progress listener of that run.
 
     Raises:
-        UsageError: both configurations are the same, or the network has no early exits.
+        UsageError: both configurations are the same.
         CheckError: a run has no videos with a prediction.
         VbenchError: a run fails; see ``start_run``.
     """
     bundle = open_bundle(Path(candidate.bundle))
-    if not family_of(bundle.manifest).cumulative:
-        raise UsageError(f"{candidate.bundle} has no early exits to audit", "compare runs at each frame count instead")
     reference = replace(candidate, engine=against)
     if reference == candidate:
         raise UsageError(
             f"the reference and the candidate both use {against.engine} {against.precision}",
             "choose another --engine, --precision, --device or --against",
         )
-    runs = []
-    for name, config in (("reference", reference), ("candidate", candidate)):
-        with listener(name) as listen:
-            result = start_run(config, out / name, command, listen, bundle)
+    references = _runs("reference", reference, bundle, out, command, listener)
+    candidates = _runs("candidate", candidate, bundle, out, command, listener)
+    return Audit(
+        tuple(
+            AuditedPair(variant, _side(run), _side(candidates[variant]), agreement(run, candidates[variant]))
+            for variant, run in references.items()
+        )
+    )
+
+
+def _runs(
+    side: str,
+    config: RunConfig,
+    bundle: Bundle[Manifest],
+    out: Path,
+    command: str,
+    listener: Callable[[str], AbstractContextManager[Listener]],
+) -> dict[str | None, Path]:
+    """Run one side of the audit, and return its run folders by variant."""
+    variants = variants_of(config, bundle)
+    if variants:
+        named = [variant.name for variant in variants]
+        results = start_variants(config, variants, out / side, command, lambda name: listener(f"{side} {name}"), bundle)
+        found = dict[str | None, Result](zip(named, results))
+    else:
+        with listener(side) as listen:
+            found = {None: start_run(config, out / side, command, listen, bundle)}
+    for result in found.values():
         require_answers(result.path, result.metrics)
-        runs.append(result.path)
-    return Audit(_side(runs[0]), _side(runs[1]), agreement(*runs))
+    return {name: result.path for name, result in found.items()}
 
 
 def _side(run: Path) -> AuditedRun:

@@ -15,7 +15,7 @@ from tests.bench.run.test_run import BROKEN, save_dataset
 from tests.cli.test_cli import assert_fails, vbench
 from tests.configs import changed, run_config
 from vbench.bench.compare.agreement import Agreement, agreement, distribution, margins
-from vbench.bench.compare.audit import Audit, AuditedRun
+from vbench.bench.compare.audit import Audit, AuditedPair, AuditedRun
 from vbench.bench.compare.audit_record import record_finding
 from vbench.bench.run.run import start_run
 from vbench.cli.audit import audit as audit_command
@@ -104,7 +104,7 @@ def test_too_many_changes(
 ) -> None:
     side = AuditedRun("run", "ort", "int8", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
     changed = Agreement(200, 1, 3, 3, {-2: 1, 1: 2}, 0.5, distribution(np.array([0.1, 0.2])))
-    monkeypatch.setattr("vbench.bench.compare.audit.audit", lambda *_: Audit(side, side, changed))
+    monkeypatch.setattr("vbench.bench.compare.audit.audit", lambda *_: Audit((AuditedPair(None, side, side, changed),)))
     run = partial(audit_command, tiny_bundle.path, gate_thresholds=None, out=Path("somewhere"))
     run(max_changed=1.5)
     assert "200 videos: 1 changed class, 3 changed exit step (1 by -2, 2 by +1)" in capsys.readouterr().out

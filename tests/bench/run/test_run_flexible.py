@@ -33,6 +33,7 @@ from vbench.runtime.bundle.manifest import FlexibleManifest
 from vbench.runtime.engines.options import EngineOptions
 from vbench.runtime.load import load
 from vbench.runtime.networks.family import RunVariant
+from vbench.runtime.policies.cascade import Cascade
 from vbench.runtime.scheduler.options import THROUGHPUT, StreamOptions
 from vbench.runtime.video.sampling import tsn_segment_positions
 
@@ -235,9 +236,64 @@ def test_invalid_runs(config: RunConfig, tmp_path: Path, changes: dict[str, Any]
     assert not (tmp_path / "run").exists()
 
 
-def test_audit_requires_early_exits(config: RunConfig, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no early exits to audit"):
-        audit(config, EngineOptions(engine="torch"), tmp_path / "audit", "", silent)
+def test_an_audit_compares_every_frame_count(config: RunConfig, tmp_path: Path) -> None:
+    found = audit(config, EngineOptions(engine="torch"), tmp_path / "audit", "", silent)
+    assert [pair.variant for pair in found.pairs] == [f"frames_{count:02d}" for count in COUNTS]
+    assert (found.videos, found.engine, found.precision, found.changed_percent) == (5, "ort", "fp32", 0)
+    for count, pair in zip(COUNTS, found.pairs):
+        assert pair.reference.mean_frames == pair.candidate.mean_frames == count
+        assert pair.reference.gmacs == pair.candidate.gmacs is not None
+        assert 0 < pair.agreement.probability_difference < 1e-4
+        assert Path(pair.candidate.run) == tmp_path / "audit" / "candidate" / f"frames_{count:02d}"
+
+
+def test_an_audit_counts_changed_frame_counts(
+    config: RunConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In a cascade, a video whose reference ends one frame count earlier has a different exit step."""
+    started: list[str] = []
+
+    @contextmanager
+    def listener(name: str) -> Any:
+        started.append(name)
+        yield lambda _: None
+
+    monkeypatch.setattr(Cascade, "exits", lambda *_: started[-1] == "reference")
+    cascade = changed(config, frames=(2, 8), cascade=0.5)
+    found = audit(cascade, EngineOptions(engine="torch"), tmp_path / "audit", "", listener)
+    (pair,) = found.pairs
+    assert (pair.variant, started) == (None, ["reference", "candidate"])
+    assert (pair.agreement.other_exit_step, pair.agreement.exit_step_changes) == (4, {1: 4})
+    assert found.changed_percent == 80
+    assert (pair.reference.mean_frames, pair.candidate.mean_frames) == (2, 2 + 8)
+    assert pair.candidate.margins.count == 4
+
+
+def test_the_audit_of_chosen_counts_on_the_command_line(config: RunConfig, tmp_path: Path) -> None:
+    args = ("audit", config.bundle, "--dataset", "sthv1", "--data", str(config.data.data), "--frames", "2,8")
+    ended = vbench(*args, "-o", tmp_path / "audit", "--max-changed", "0", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    lines = ended.stdout.splitlines()
+    assert [line for line in lines if line.startswith("frames_")] == ["frames_02:", "frames_08:"]
+    assert lines.count("5 videos: 0 changed class, 0 changed exit step") == 2
+    ended = vbench(*args, "-o", tmp_path / "again", "--json", cwd=tmp_path)
+    found = json.loads(ended.stdout)
+    assert [pair["variant"] for pair in found["variants"]] == ["frames_02", "frames_08"]
+    assert found["changed_percent"] == found["variants"][1]["changed_percent"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--frames", "5"), "this bundle has no part for 5 frames, only for 2, 4, 6, 8"),
+        (("--cascade", "2"), "confidence 2"),
+        (("--first-threshold", "0.5"), "takes no --first-threshold"),
+    ],
+)
+def test_invalid_audits(config: RunConfig, tmp_path: Path, options: tuple[str, ...], words: str) -> None:
+    args = ("--dataset", "sthv1", "--data", str(config.data.data), "-o", tmp_path / "audit")
+    assert_fails(vbench("audit", config.bundle, *args, *options, cwd=tmp_path), 2, words)
+    assert not (tmp_path / "audit").exists()
 
 
 def run_cli(config: RunConfig, *args: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
