@@ -115,8 +115,8 @@ def export(
     """Export a checkpoint to a bundle that runs without PyTorch.
 
     The network, its classes and frame counts are detected from the checkpoint. Every part and the whole network are
-    compared with PyTorch before the bundle is written. Below fp32 only the backbone is converted, and differences are
-    reported.
+    compared with PyTorch before the bundle is written. Below fp32 only the backbone is converted (of a frame-flexible
+    network, the part of every frame count), and differences are reported.
 
     Example: vbench export frameexit_r50.pth
 

@@ -1,37 +1,40 @@
-"""Exporter for frame-count networks: one part per frame count, manifest, verification and served model."""
+"""Exporter for frame-count networks: one part per frame count and precision, manifest, verification and served model.
+
+The parts of a precision share one file of weights, so frame counts with equal convolutions share them in every
+precision: a convolution's 8-bit weights depend only on its weights, not on the activations at a frame count.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..runtime.bundle.bundle import Bundle
-from ..runtime.bundle.manifest import Check, FlexibleManifest, PartSpec, frames_part
+from ..runtime.bundle.manifest import Check, FileSpec, FlexibleManifest, PartSpec, PrecisionSpec, frames_part
 from ..runtime.engines.pytorch.engine import TorchEngine
 from ..runtime.policies.base import Policy
 from ..runtime.policies.choice import PolicyChoice
 from .family import ExportFamily, ExportJob, ServingSpec, ServingText
 
 if TYPE_CHECKING:
-    from ..models.ffn.base import FrameFlexible
-    from .graph.shared_weights import WeightsFile
-    from .options import ExportOptions, Layout
+    import onnx
 
-_PRECISION = "fp32"
+    from ..models.ffn.base import FrameFlexible
+    from .options import ExportOptions, Layout
+    from .precision.recipes import Conversion
+
+_FP32 = "fp32"
 _LAYOUT: Layout = "folded"
 
 
 class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
-    """Exports one graph per frame count, and one file with the weights that the graphs share."""
+    """Exports one graph per frame count and precision, and one file per precision with the weights that they share."""
 
     def check_options(self, network: FrameFlexible, checkpoint: Path, options: ExportOptions) -> None:
-        if options.precisions != (_PRECISION,):
-            requested = ", ".join(options.precisions)
-            raise UsageError(
-                f"{checkpoint}: {network.name} can be exported in {_PRECISION} only, not in {requested}",
-                "omit --precision",
-            )
         if options.dataset is not None:
             raise UsageError(
                 f"{checkpoint}: {network.name} has no defaults that depend on the data set {options.dataset.name}",
@@ -57,23 +60,33 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
     def write(self, network: FrameFlexible, job: ExportJob) -> FlexibleManifest:
         from .graph.shared_weights import WEIGHTS_FILE, WeightsFile
         from .graph.write import file_spec, part_spec, write_graph
+        from .precision.recipes import merged
         from .preprocess.select import preprocess_graph_for
 
         options, folder = job.options, job.folder
         counts, layout = _counts(network, options), options.layout or _LAYOUT
         preprocess = network.preprocess()
         graph = preprocess_graph_for(network.preprocessing, options.opset)
-        specs = {preprocess.name: part_spec(preprocess, graph, {_PRECISION: write_graph(graph, folder, _PRECISION)})}
-        weights = WeightsFile(folder / _PRECISION / WEIGHTS_FILE)
+        shared = dict.fromkeys(options.precisions, write_graph(graph, folder, _FP32))
+        specs = {preprocess.name: part_spec(preprocess, graph, shared)}
+        weights = {name: WeightsFile(folder / name / WEIGHTS_FILE) for name in options.precisions}
+        details: dict[str, list[PrecisionSpec]] = {}
         # One count at a time, because a traced network takes twice the memory of its weights.
         for count in counts:
             job.progress(f"tracing the network at {count} frames")
-            specs |= _write_count(network, count, folder, weights, options.opset, layout)
+            name, spec, model = _trace_count(network, count, options.opset, layout)
+            files: dict[str, FileSpec] = {}
+            for precision, converted, detail in _conversions(network, graph, model, count, job):
+                weights[precision].externalize(converted)
+                files[precision] = write_graph(converted, folder, precision)
+                if detail is not None:
+                    details.setdefault(precision, []).append(detail)
+            specs[name] = spec.model_copy(update={"files": {each: files[each] for each in options.precisions}})
         return FlexibleManifest(
             **job.common,
             parts=specs,
-            weights={_PRECISION: file_spec(weights.path, folder)},
-            precision_details={},
+            weights={name: file_spec(file.path, folder) for name, file in weights.items()},
+            precision_details={name: merged(details[name]) for name in options.precisions if name in details},
             frame_counts=counts,
             branches=tuple(network.branch(count) for count in counts),
             sampling=network.sampling,
@@ -84,14 +97,19 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         )
 
     def verify(self, network: FrameFlexible, bundle: Bundle[FlexibleManifest], job: ExportJob) -> dict[str, Check]:
+        from .precision.half_arithmetic import with_half_arithmetic
         from .verify.tolerances import load_candidate
         from .verify.verify import verify_counts
 
-        job.progress("checking every part against PyTorch")
         parts = network.parts_by_name(bundle.manifest.parts)
         reference = TorchEngine({name: part.module for name, part in parts.items()}, threads=0)
-        engine = load_candidate(bundle, _PRECISION)
-        return {_PRECISION: verify_counts(bundle.manifest, reference, engine, job.options.max_error)}
+        checks = {}
+        for precision in bundle.manifest.precisions:
+            job.progress(f"checking every part against PyTorch ({precision})")
+            with TemporaryDirectory(dir=bundle.path) as scratch:
+                engine = load_candidate(with_half_arithmetic(bundle, precision, Path(scratch)), precision)
+            checks[precision] = verify_counts(bundle.manifest, reference, engine, job.options.max_error, precision)
+        return checks
 
     def serving(self, manifest: FlexibleManifest, policy: Policy) -> ServingSpec:  # noqa: ARG002 - any frame count
         counts = ", ".join(map(str, manifest.frame_counts))
@@ -115,19 +133,31 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         )
 
 
-def _write_count(
-    network: FrameFlexible, count: int, folder: Path, weights: WeightsFile, opset: int, layout: Layout
-) -> dict[str, PartSpec]:
+def _trace_count(
+    network: FrameFlexible, count: int, opset: int, layout: Layout
+) -> tuple[str, PartSpec, onnx.ModelProto]:
+    """Return the name of the part for a frame count, its manifest entry without files, and its graph."""
     from .graph.fold_batch_norm import fold_batch_norms, separate_batch_norms
     from .graph.torch_to_onnx import trace_parts
-    from .graph.write import part_spec, write_graph
+    from .graph.write import part_spec
 
     (part,) = network.parts([count])
     prepare = {"folded": fold_batch_norms, "shared": separate_batch_norms}[layout]
     model = trace_parts([part], opset, prepare)[part.name]
-    spec = part_spec(part, model, {})
-    weights.externalize(model)
-    return {part.name: spec.model_copy(update={"files": {_PRECISION: write_graph(model, folder, _PRECISION)}})}
+    return part.name, part_spec(part, model, {}), model
+
+
+def _conversions(
+    network: FrameFlexible, preprocess: onnx.ModelProto, model: onnx.ModelProto, count: int, job: ExportJob
+) -> Iterator[Conversion]:
+    """Yield the graph of a frame count in each precision; fp32 comes last, so that the caller may modify it."""
+    from .precision.activation_ranges import activation_ranges
+    from .precision.recipes import conversions
+    from .verify.tolerances import all_check_clips
+
+    measure = partial(activation_ranges, preprocess, model, count, job.folder, sampling=network.sampling)
+    precisions = sorted(job.options.precisions, key=lambda name: name == _FP32)
+    return conversions(model, measure, precisions, job.calibration, all_check_clips, job.progress)
 
 
 def _counts(network: FrameFlexible, options: ExportOptions) -> tuple[int, ...]:

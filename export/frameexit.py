@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -52,8 +53,8 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
             )
 
     def write(self, network: FrameExit, job: ExportJob) -> FrameExitManifest:
-        from .precision.activation_ranges import Calibration
-        from .precision.recipes import backbones
+        from .precision.activation_ranges import activation_ranges
+        from .precision.recipes import conversions
         from .verify.tolerances import all_check_clips
 
         job.progress("tracing and cutting the network")
@@ -66,8 +67,10 @@ class FrameExitExporter(ExportFamily["FrameExit", FrameExitManifest]):
         heads = _write_heads([part for part in parts if part.name not in graphs], job)
         specs = dict(_write_parts([part for part in parts if part.name in graphs], graphs, job)) | heads.parts
         frames = network.head.frames
-        clips = Calibration("the check clips", all_check_clips)
-        converted = backbones(graphs, options.precisions, job.calibration, clips, frames, folder, job.progress)
+        measure = partial(activation_ranges, graphs["preprocess"], graphs[_BACKBONE], frames, folder)
+        converted = conversions(
+            graphs[_BACKBONE], measure, options.precisions, job.calibration, all_check_clips, job.progress
+        )
         for precision, model, spec in converted:
             files[precision] = _write(model, folder, precision)
             if spec is not None:

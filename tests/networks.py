@@ -51,7 +51,7 @@ def b3_size() -> EfficientNetSize:
     return EfficientNetSize(40, tuple(stages), 1536)
 
 
-def noise_clips(frames: int) -> Iterator[list[np.ndarray]]:
+def noise_clips(frames: int, _sampling: str = "linspace") -> Iterator[list[np.ndarray]]:
     """Deterministic calibration frames: three noise videos with increasing contrast."""
     rng = np.random.default_rng(0)
     for contrast in (64, 128, 256):

@@ -44,7 +44,7 @@ MAY_IMPORT = {
     },
     "runtime/doctor": {"runtime/engines", "runtime/telemetry"},
     "bench/stats": set(),
-    "bench/datasets": {"runtime/bundle", "runtime/telemetry", "runtime/video"},
+    "bench/datasets": {"runtime/bundle", "runtime/inputs", "runtime/telemetry", "runtime/video"},
     "bench/records": {
         *(
             "bench/datasets",
@@ -126,7 +126,7 @@ MAY_IMPORT = {
     },
     "export/gate_sets": {"models/checkpoint", "runtime/bundle"},
     "export/frame_counts": {
-        *("export/family", "export/graph", "export/preprocess", "export/verify"),
+        *("export/family", "export/graph", "export/precision", "export/preprocess", "export/verify"),
         *("runtime/bundle", "runtime/engines", "runtime/policies"),
     },
     "export/exporter": {

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FrameError, UsageError
+from ...runtime.inputs.base import frame_rate
 from ...runtime.video.dlpack import host_frame
-from ...runtime.video.sampling import linspace_positions
+from ...runtime.video.sampling import SAMPLERS, Sampler
 from . import Dataset, LeftOut, Video
 
 
@@ -21,13 +22,15 @@ class CalibrationVideos:
     videos: tuple[Video, ...]
     skipped: list[LeftOut] = field(default_factory=list)
 
-    def clips(self, frames: int) -> Iterator[list[NDArray[np.uint8]]]:
-        """Yield ``frames`` frames sampled from each video, in order, each uint8 RGB ``[H, W, 3]``."""
+    def clips(self, frames: int, sampling: str) -> Iterator[list[NDArray[np.uint8]]]:
+        """Yield one clip per video: ``frames`` frames sampled by the rule ``sampling``, uint8 RGB ``[H, W, 3]``."""
         for video in self.videos:
             try:
-                yield _clip(video, frames)
+                yield _clip(video, frames, SAMPLERS[sampling])
             except FrameError as error:
-                self.skipped.append(LeftOut(video.key, str(error)))
+                left_out = LeftOut(video.key, str(error))
+                if left_out not in self.skipped:  # clips may be read once per frame count
+                    self.skipped.append(left_out)
 
 
 def calibration_videos(dataset: Dataset, count: int) -> CalibrationVideos:
@@ -45,10 +48,10 @@ def calibration_videos(dataset: Dataset, count: int) -> CalibrationVideos:
     return CalibrationVideos(tuple(dataset.videos[place * total // count] for place in range(count)))
 
 
-def _clip(video: Video, frames: int) -> list[NDArray[np.uint8]]:
+def _clip(video: Video, frames: int, sampler: Sampler) -> list[NDArray[np.uint8]]:
     source = video.open()
     try:
-        positions = linspace_positions(len(source), frames)
+        (positions,) = sampler(len(source), frames, frame_rate(source), 1)
         source.expect(positions)
         return [host_frame(source.read(position)) for position in positions]
     finally:

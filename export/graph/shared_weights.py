@@ -25,6 +25,7 @@ class WeightsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offsets: dict[bytes, int] = {}
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"")
 
     def add_rows(self, array: NDArray[np.float32]) -> None:

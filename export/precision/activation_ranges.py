@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _BATCH = 8  # in frames; limits the memory for activations
+_CLIP_AXES = 5  # of the pixels of a part that reads clips; a part that reads frames has four
 
 Clip = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 
@@ -37,12 +38,13 @@ class Calibration:
 
     Attributes:
         name: name of the data set, for the manifest.
-        clips: maps the number of frames to an iterable of videos. Each item contains the frames that the network would
-            read, uint8 RGB ``[H, W, 3]`` in temporal order. Called only once; videos are decoded lazily, one at a time.
+        clips: maps the number of frames and the name of a sampling rule (see ``runtime/video/sampling.py``) to an
+            iterable of videos. Each item contains the frames that the network would read, uint8 RGB ``[H, W, 3]`` in
+            temporal order. Called once per number of frames; videos are decoded lazily, one at a time.
     """
 
     name: str
-    clips: Callable[[int], Iterable[Clip]]
+    clips: Callable[[int, str], Iterable[Clip]]
 
 
 class Ranges(NamedTuple):
@@ -60,26 +62,31 @@ class Ranges(NamedTuple):
 
 def activation_ranges(
     preprocess: onnx.ModelProto,
-    backbone: onnx.ModelProto,
-    calibration: Calibration,
+    part: onnx.ModelProto,
     frames: int,
     scratch: Path,
+    calibration: Calibration,
+    sampling: str = "linspace",
 ) -> Ranges:
-    """Run the calibration frames through both graphs and return the range of every activation of ``backbone``.
+    """Run the calibration frames through both graphs and return the range of every activation of ``part``.
 
     Args:
+        part: a graph that reads frames ``[n, 3, h, w]``, or clips ``[n, frames, 3, h, w]``; of a clip with several
+            crops, the middle one is used.
         frames: number of frames that the network reads per video.
         scratch: existing folder for temporary files, which are deleted afterward.
+        sampling: name of the rule that samples the frames.
 
     Raises:
         DatasetError: no video could be decoded.
         CheckError: an activation is not finite.
     """
     counts = _CalibrationCounts()
-    pixels = _batches(_pixels(_session(preprocess.SerializeToString()), calibration.clips(frames), counts))
+    clips = _pixels(_session(preprocess.SerializeToString()), calibration.clips(frames, sampling), counts)
+    reads_clips = len(part.graph.input[0].type.tensor_type.shape.dim) == _CLIP_AXES
     with TemporaryDirectory(dir=scratch) as folder, quiet():
-        calibrator = _calibrator(backbone, Path(folder))
-        for batch in pixels:
+        calibrator = _calibrator(part, Path(folder))
+        for batch in _clip_batches(clips) if reads_clips else _frame_batches(clips):
             calibrator.collect_data(_SingleBatchReader({"pixels": batch}))
         if not counts.frames:
             raise DatasetError(
@@ -90,7 +97,7 @@ def activation_ranges(
     overflowed = next((name for name, peak in ranges.peaks().items() if not np.isfinite(peak)), None)
     if overflowed is not None:
         raise CheckError(
-            f"{backbone.graph.name}: {overflowed} is not finite in fp32 on {calibration.name}",
+            f"{part.graph.name}: {overflowed} is not finite in fp32 on {calibration.name}",
             "check the weights of the checkpoint",
         )
     return ranges
@@ -126,13 +133,13 @@ def _session(model: bytes | str, *, optimized: bool = True) -> onnxruntime.Infer
     return onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
 
 
-def _calibrator(backbone: onnx.ModelProto, folder: Path) -> Any:
+def _calibrator(part: onnx.ModelProto, folder: Path) -> Any:
     from onnxruntime.quantization.calibrate import MinMaxCalibrater
 
-    (folder / "backbone.onnx").write_bytes(backbone.SerializeToString())
+    (folder / "part.onnx").write_bytes(part.SerializeToString())
     augmented = str(folder / "augmented.onnx")
-    operators = sorted({node.op_type for node in backbone.graph.node})
-    calibrator = MinMaxCalibrater(folder / "backbone.onnx", operators, augmented)
+    operators = sorted({node.op_type for node in part.graph.node})
+    calibrator = MinMaxCalibrater(folder / "part.onnx", operators, augmented)
     calibrator.augment_graph()
     calibrator.infer_session = _session(augmented, optimized=False)
     return calibrator
@@ -140,17 +147,23 @@ def _calibrator(backbone: onnx.ModelProto, folder: Path) -> Any:
 
 def _pixels(
     preprocess: onnxruntime.InferenceSession, clips: Iterable[Clip], counts: _CalibrationCounts
-) -> Iterator[NDArray[np.float32]]:
+) -> Iterator[list[NDArray[np.float32]]]:
+    """Yield the pixels of each video's frames, each ``[1, 3, h, w]`` or ``[1, crops, 3, h, w]``."""
     for clip in clips:
         counts.videos += 1
-        for frame in clip:
-            counts.frames += 1
-            yield preprocess.run(None, {"frames": frame[None]})[0]
+        counts.frames += len(clip)
+        yield [preprocess.run(None, {"frames": frame[None]})[0] for frame in clip]
 
 
-def _batches(pixels: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+def _clip_batches(clips: Iterator[list[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
+    for clip in clips:
+        frames = np.concatenate(clip)
+        yield frames[None, :, frames.shape[1] // 2]
+
+
+def _frame_batches(clips: Iterator[list[NDArray[np.float32]]]) -> Iterator[NDArray[np.float32]]:
     pending: list[NDArray[np.float32]] = []
-    for frame in pixels:
+    for frame in (frame for clip in clips for frame in clip):
         pending.append(frame)
         if len(pending) == _BATCH:
             yield np.concatenate(pending)

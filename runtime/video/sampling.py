@@ -136,6 +136,7 @@ def _one_clip(rule: Callable[[int, int], tuple[int, ...]]) -> Sampler:
 
 # by name in a bundle's manifest
 SAMPLERS: Final[Mapping[str, Sampler]] = {
+    "linspace": _one_clip(linspace_positions),
     "segment_centres": _one_clip(tsn_segment_positions),
     "rounded_segments": _one_clip(slowfast_segment_positions),
     "temporal_views": temporal_view_positions,

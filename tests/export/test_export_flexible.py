@@ -156,7 +156,6 @@ def test_another_class_fails_the_check(flexible_bundle: FlexibleBundle, monkeypa
             {},
             "does not record the frame counts it was trained with; specify the frame counts to run it at",
         ),
-        ("tsm", {"precisions": ("fp32", "fp16")}, "can be exported in fp32 only, not in fp32, fp16"),
         ("tsm", {"dataset": DatasetDefaults("sthv1")}, "no defaults that depend on the data set sthv1"),
         ("tsm", {"layout": "thin"}, "unknown weight layout 'thin'; choose one of folded, shared"),
         ("tsm", {"frames": (4,), "max_error": 1e-12}, "differs from PyTorch by"),

@@ -181,7 +181,7 @@ def test_manifest_records_the_conversion(tiny_quantized_bundle: Bundle) -> None:
 def test_conversion_is_deterministic(tiny_quantized_bundle: Bundle, tmp_path: Path, precision: str) -> None:
     bundle = tiny_quantized_bundle
     preprocess, model = (onnx.load(bundle.part_file(part, "fp32")) for part in ("preprocess", "backbone"))
-    ranges = activation_ranges(preprocess, model, NOISE, 10, tmp_path)
+    ranges = activation_ranges(preprocess, model, 10, tmp_path, NOISE)
     again = to_int8_qdq(model, RECIPES[precision], ranges)
     assert again.model.SerializeToString() == bundle.part_file("backbone", precision).read_bytes()
     assert again.spec == bundle.manifest.precision_details[precision]
@@ -234,7 +234,7 @@ def test_invalid_precisions(
 
 
 def test_no_calibration_video(short: Path, tmp_path: Path) -> None:
-    nothing = Calibration("empty", lambda _: iter(()))
+    nothing = Calibration("empty", lambda *_: iter(()))
     options = ExportOptions(input_size=32, precisions=("int8-trt",))
     with pytest.raises(DatasetError, match=r"^empty: no calibration video could be decoded"):
         export_checkpoint(short, tmp_path / "b", options, calibration=nothing)
@@ -242,7 +242,7 @@ def test_no_calibration_video(short: Path, tmp_path: Path) -> None:
 
 
 def test_interrupt_while_calibrating_leaves_nothing(short: Path, tmp_path: Path) -> None:
-    def interrupted(frames: int) -> Iterator[list[np.ndarray]]:
+    def interrupted(frames: int, _sampling: str) -> Iterator[list[np.ndarray]]:
         yield from noise_clips(frames)
         signal.raise_signal(signal.SIGINT)
 
@@ -282,11 +282,11 @@ def test_ranges_are_those_of_all_frames(tmp_path: Path) -> None:
     graph = scale_graph(np.array([1, 2, 3]))
     preprocess = frameexit_preprocess_graph(32, (0, 0, 0), (1, 1, 1), 18)
 
-    def growing(frames: int) -> Iterator[list[np.ndarray]]:
+    def growing(frames: int, _sampling: str) -> Iterator[list[np.ndarray]]:
         for video in range(5):
             yield [np.full((32, 32, 3), 51 * video, np.uint8)] * frames
 
-    ranges = activation_ranges(preprocess, graph, Calibration("gray", growing), 3, tmp_path)
+    ranges = activation_ranges(preprocess, graph, 3, tmp_path, Calibration("gray", growing))
     low, high = ranges.tensors["features"].range_value
     assert (low.item(), high.item()) == (0, pytest.approx(0.8 * 3))
     assert (ranges.spec.videos, ranges.spec.frames) == (5, 15)
@@ -315,13 +315,13 @@ def test_calibration_videos_are_spread_evenly() -> None:
     assert len(calibration_videos(numbered(3), 64).videos) == 3
     with pytest.raises(UsageError, match="the number of calibration videos must be >= 1, got 0"):
         calibration_videos(numbered(3), 0)
-    first = next(chosen.clips(10))
+    first = next(chosen.clips(10, "linspace"))
     assert [int(frame[0, 0, 0]) for frame in first] == list(linspace_positions(15, 10))
 
 
 def test_broken_calibration_videos_are_skipped_and_named() -> None:
     chosen = calibration_videos(numbered(4, broken=(1, 3)), 4)
-    assert [int(clip[0][0, 0, 0]) for clip in chosen.clips(2)] == [0, 2]
+    assert [int(clip[0][0, 0, 0]) for clip in chosen.clips(2, "linspace")] == [0, 2]
     assert [(item.key, item.reason) for item in chosen.skipped] == [
         ("video_1", "frame 0 is broken; exclude it"),
         ("video_3", "frame 0 is broken; exclude it"),
@@ -347,8 +347,8 @@ def test_command_line(short: Path, tmp_path: Path) -> None:
         f"folder has only {videos} videos; using all of them for calibration",
         "reading the checkpoint",
         "tracing and cutting the network",
-        "calibrating with videos of folder",
-        "converting the backbone to int8",
+        "calibrating backbone with videos of folder",
+        "converting backbone to int8",
         "checking every part against PyTorch (fp32)",
         "checking every part against PyTorch (int8)",
         ended.stderr.splitlines()[-1],

@@ -108,7 +108,7 @@ def export(name: str, work: str, precisions: tuple[str, ...]) -> None:
 def _calibration() -> Calibration:
     from vbench.export.exporter import Calibration
 
-    def clips(frames: int) -> Iterator[Sequence[NDArray[np.uint8]]]:
+    def clips(frames: int, _sampling: str) -> Iterator[Sequence[NDArray[np.uint8]]]:
         return (uint8_clip(0, index, frames=frames) for index in _CALIBRATION_CLIPS)
 
     return Calibration("golden clips 100 to 115", clips)
