@@ -6,7 +6,7 @@ precision: a convolution's 8-bit weights depend only on its weights, not on the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UsageError
 from ..runtime.bundle.bundle import Bundle
-from ..runtime.bundle.manifest import Check, FileSpec, FlexibleManifest, PartSpec, PrecisionSpec, frames_part
+from ..runtime.bundle.manifest import Check, FileSpec, FlexibleManifest, PartSpec, PrecisionSpec, Target, frames_part
 from ..runtime.engines.pytorch.engine import TorchEngine
 from ..runtime.policies.base import Policy
 from ..runtime.policies.choice import PolicyChoice
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import onnx
 
     from ..models.ffn.base import FrameFlexible
+    from .graph.shared_weights import WeightsFile
     from .options import ExportOptions, Layout
     from .precision.recipes import Conversion
 
@@ -64,24 +65,19 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         from .preprocess.select import preprocess_graph_for
 
         options, folder = job.options, job.folder
-        counts, layout = _counts(network, options), options.layout or _LAYOUT
+        counts = _counts(network, options)
         preprocess = network.preprocess()
         graph = preprocess_graph_for(network.preprocessing, options.opset)
-        shared = dict.fromkeys(options.precisions, write_graph(graph, folder, _FP32))
-        specs = {preprocess.name: part_spec(preprocess, graph, shared)}
+        files = dict.fromkeys(options.precisions, write_graph(graph, folder, _FP32))
+        specs = {preprocess.name: part_spec(preprocess, graph, files)}
         weights = {name: WeightsFile(folder / name / WEIGHTS_FILE) for name in options.precisions}
         details: dict[str, list[PrecisionSpec]] = {}
         # One count at a time, because a traced network takes twice the memory of its weights.
         for count in counts:
             job.progress(f"tracing the network at {count} frames")
-            name, spec, model = _trace_count(network, count, options.opset, layout)
-            files: dict[str, FileSpec] = {}
-            for precision, converted, detail in _conversions(network, graph, model, count, job):
-                weights[precision].externalize(converted)
-                files[precision] = write_graph(converted, folder, precision)
-                if detail is not None:
-                    details.setdefault(precision, []).append(detail)
-            specs[name] = spec.model_copy(update={"files": {each: files[each] for each in options.precisions}})
+            specs[frames_part(count)], found = _write_count(network, count, graph, weights, job)
+            for precision, detail in found.items():
+                details.setdefault(precision, []).append(detail)
         return FlexibleManifest(
             **job.common,
             parts=specs,
@@ -93,7 +89,7 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
             temporal_views=network.temporal_views,
             view_mean=network.view_mean,
             paper_gmacs_per_frame=_published_per_frame(network, counts),
-            layout=layout,
+            layout=options.layout or _LAYOUT,
         )
 
     def verify(self, network: FrameFlexible, bundle: Bundle[FlexibleManifest], job: ExportJob) -> dict[str, Check]:
@@ -106,9 +102,12 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         checks = {}
         for precision in bundle.manifest.precisions:
             job.progress(f"checking every part against PyTorch ({precision})")
-            with TemporaryDirectory(dir=bundle.path) as scratch:
-                engine = load_candidate(with_half_arithmetic(bundle, precision, Path(scratch)), precision)
-            checks[precision] = verify_counts(bundle.manifest, reference, engine, job.options.max_error, precision)
+            found = []
+            for form in _forms(bundle, precision):
+                with TemporaryDirectory(dir=bundle.path) as scratch:
+                    engine = load_candidate(with_half_arithmetic(form, precision, Path(scratch)), precision)
+                found.append(verify_counts(form.manifest, reference, engine, job.options.max_error, precision))
+            checks[precision] = max(found, key=lambda check: check.logits.relative)
         return checks
 
     def serving(self, manifest: FlexibleManifest, policy: Policy) -> ServingSpec:  # noqa: ARG002 - any frame count
@@ -133,18 +132,45 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
         )
 
 
-def _trace_count(
-    network: FrameFlexible, count: int, opset: int, layout: Layout
-) -> tuple[str, PartSpec, onnx.ModelProto]:
-    """Return the name of the part for a frame count, its manifest entry without files, and its graph."""
+def _write_count(
+    network: FrameFlexible,
+    count: int,
+    preprocess: onnx.ModelProto,
+    weights: Mapping[str, WeightsFile],
+    job: ExportJob,
+) -> tuple[PartSpec, dict[str, PrecisionSpec]]:
+    """Write the part of a frame count in every precision; return its manifest entry and how it was converted."""
+    from .graph.depthwise import with_2d_depthwise
     from .graph.fold_batch_norm import fold_batch_norms, separate_batch_norms
     from .graph.torch_to_onnx import trace_parts
-    from .graph.write import part_spec
+    from .graph.write import part_spec, write_graph
 
     (part,) = network.parts([count])
-    prepare = {"folded": fold_batch_norms, "shared": separate_batch_norms}[layout]
-    model = trace_parts([part], opset, prepare)[part.name]
-    return part.name, part_spec(part, model, {}), model
+    prepare = {"folded": fold_batch_norms, "shared": separate_batch_norms}[job.options.layout or _LAYOUT]
+    model = trace_parts([part], job.options.opset, prepare)[part.name]
+    spec, for_ort = part_spec(part, model, {}), with_2d_depthwise(model)
+    files: dict[str, FileSpec] = {}
+    details: dict[str, PrecisionSpec] = {}
+    for precision, converted, detail in _conversions(network, preprocess, model, count, job):
+        weights[precision].externalize(converted)
+        files[precision] = write_graph(converted, job.folder, precision)
+        if detail is not None:
+            details[precision] = detail
+    other_forms: dict[Target, dict[str, FileSpec]] = {}
+    if for_ort is not None and _FP32 in files:
+        weights[_FP32].externalize(for_ort)
+        other_forms["ort_cpu"] = {_FP32: write_graph(for_ort, job.folder, _FP32, "ort_cpu")}
+    ordered = {precision: files[precision] for precision in job.options.precisions}
+    return spec.model_copy(update={"files": ordered, "other_forms": other_forms}), details
+
+
+def _forms(bundle: Bundle[FlexibleManifest], precision: str) -> Iterator[Bundle[FlexibleManifest]]:
+    """Yield the bundle and, if ONNX Runtime has graphs of its own, a bundle in which it runs those of other engines."""
+    yield bundle
+    parts = bundle.manifest.parts
+    if any(precision in files for part in parts.values() for files in part.other_forms.values()):
+        shared = {name: part.model_copy(update={"other_forms": {}}) for name, part in parts.items()}
+        yield Bundle(bundle.path, bundle.manifest.model_copy(update={"parts": shared}))
 
 
 def _conversions(

@@ -143,7 +143,7 @@ def _info(dataset: Dataset, manifest: Manifest) -> ClipsInfo:
 
 
 def _bytes(manifest: Manifest, precision: str) -> int:
-    files = [part.files[precision] for part in manifest.parts.values()]
+    files = [file for part in manifest.parts.values() for file in part.all_files(precision)]
     if precision in manifest.weights:
         files.append(manifest.weights[precision])
     return sum(file.size_bytes for file in {file.path: file for file in files}.values())

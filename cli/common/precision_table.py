@@ -38,7 +38,7 @@ def precision_lines(manifest: Manifest) -> list[str]:
     """Describe every precision: size, conversion and effect on the results."""
     lines = []
     for precision in manifest.precisions:
-        files = {part.files[precision] for part in manifest.parts.values()}
+        files = {file for part in manifest.parts.values() for file in part.all_files(precision)}
         files |= {manifest.weights[precision]} if precision in manifest.weights else set()
         megabytes = sum(file.size_bytes for file in files) / 1e6
         lines.append(f"{precision:<12} {megabytes:.1f} MB{_backbone(manifest, precision)}")

@@ -8,13 +8,13 @@ import onnx
 
 from ...files import sha256
 from ...models.part import Part, PartTensor
-from ...runtime.bundle.manifest import FileSpec, PartSpec, TensorSpec
+from ...runtime.bundle.manifest import FileSpec, PartSpec, Target, TensorSpec
 from . import count_macs
 
 
-def write_graph(model: onnx.ModelProto, folder: Path, precision: str) -> FileSpec:
-    """Write ``model`` under its own name to a precision's folder, creating the folder if necessary."""
-    path = folder / precision / f"{model.graph.name}.onnx"
+def write_graph(model: onnx.ModelProto, folder: Path, precision: str, target: Target | None = None) -> FileSpec:
+    """Write ``model`` under its name, and that of its target, to a precision's folder; create it if necessary."""
+    path = folder / precision / f"{model.graph.name}{'' if target is None else f'_{target}'}.onnx"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(model.SerializeToString())
     return file_spec(path, folder)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 import onnx
 
-from ...runtime.bundle.manifest import CLASSIFIERS, FileSpec, PartSpec, TensorSpec
+from ...runtime.bundle.manifest import CLASSIFIERS, FileSpec, PartSpec, Target, TensorSpec
 from ..graph.shared_weights import WEIGHTS_FILE, WeightsFile
 from ..graph.write import file_spec, write_graph
 from . import dense_form, switch_form
@@ -50,15 +50,15 @@ def _write(part: HeadPart, weights: WeightsFile, folder: Path, precisions: Seque
     for layer in part.heads.layers:
         weights.add_rows(layer.weight)
     cpu, gpu = _forms(part.name)
-    files = _write_form(cpu(_signature(part, part.name), part.heads, opset), weights, folder)
-    gpu_files = _write_form(gpu(_signature(part, f"{part.name}_gpu"), part.heads, opset), weights, folder)
+    files = _write_form(cpu(_signature(part), part.heads, opset), weights, folder)
+    gpu_files = _write_form(gpu(_signature(part), part.heads, opset), weights, folder, "gpu")
     return PartSpec(
         inputs=part.inputs,
         output=part.output,
         macs=part.heads.macs,
         parameters=part.heads.parameters,
         files=dict.fromkeys(precisions, files),
-        gpu_files=dict.fromkeys(precisions, gpu_files),
+        other_forms={"gpu": dict.fromkeys(precisions, gpu_files)},
     )
 
 
@@ -68,14 +68,14 @@ def _forms(part: str) -> tuple[_Form, _Form]:
     return switch_form.gates, dense_form.gates
 
 
-def _write_form(model: onnx.ModelProto, weights: WeightsFile, folder: Path) -> FileSpec:
+def _write_form(model: onnx.ModelProto, weights: WeightsFile, folder: Path, target: Target | None = None) -> FileSpec:
     weights.externalize(model)
-    return write_graph(model, folder, _FP32)
+    return write_graph(model, folder, _FP32, target)
 
 
-def _signature(part: HeadPart, name: str) -> str:
+def _signature(part: HeadPart) -> str:
     inputs = ", ".join(map(_tensor, part.inputs))
-    return f"{name} ({inputs}) => ({_tensor(part.output)})"
+    return f"{part.name} ({inputs}) => ({_tensor(part.output)})"
 
 
 def _tensor(spec: TensorSpec) -> str:

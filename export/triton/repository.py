@@ -101,7 +101,10 @@ def write_repository(
     serving = EXPORTERS.get(bundle.manifest.family).serving(bundle.manifest, policy)
     parts = family_of(bundle.manifest).parts_needed(bundle.manifest, PolicyChoice(), policy)
     graphs = graph_files(
-        bundle, options.precision, EngineOptions(options.precision, parts=parts), gpu=options.device == "gpu"
+        bundle,
+        options.precision,
+        EngineOptions(options.precision, parts=parts),
+        "gpu" if options.device == "gpu" else None,
     )
     if options.force:
         _check_replaceable(out)

@@ -34,9 +34,9 @@ def load_candidate(bundle: Bundle[Manifest], precision: str) -> Engine:
 def load_gpu_forms(bundle: Bundle[Manifest], precision: str) -> Engine:
     """Return an engine that runs the graphs for GPUs, of the parts that have them, on the CPU."""
     parts = {
-        name: part.model_copy(update={"files": part.gpu_files})
+        name: part.model_copy(update={"files": part.files_for("gpu"), "other_forms": {}})
         for name, part in bundle.manifest.parts.items()
-        if part.gpu_files
+        if "gpu" in part.other_forms
     }
     manifest = bundle.manifest.model_copy(update={"parts": parts})
     return load_engine("ort", Bundle(bundle.path, manifest), EngineOptions(precision=precision))

@@ -19,7 +19,7 @@ from ...json_file import first_problem, read_json
 from ...paths import inside
 from ...startup import phase
 from ..families import FAMILIES
-from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest
+from .manifest import OLDEST_MIGRATED, SCHEMA_VERSION, FileSpec, Manifest, Target
 
 MANIFEST = "manifest.json"
 EXPORT_AGAIN = "export the checkpoint again with vbench export"
@@ -44,13 +44,13 @@ class Bundle(Generic[M]):
         """SHA-256 of the manifest, which in turn records the digest of every other file."""
         return sha256(self.path / MANIFEST)
 
-    def part_file(self, part: str, precision: str, *, gpu: bool = False) -> Path:
-        """Verify a part's graph file, which is the file for GPUs if ``gpu`` is true, and return its path.
+    def part_file(self, part: str, precision: str, target: Target | None = None) -> Path:
+        """Verify a part's graph file, in the form for ``target`` if there is one, and return its path.
 
         Raises:
             BundleError: the precision is unknown, or the file is missing, altered or outside the bundle.
         """
-        files = self.manifest.parts[part].forms(gpu=gpu)
+        files = self.manifest.parts[part].files_for(target)
         if precision not in files:
             raise BundleError(
                 f"{self.path}: this bundle has no {precision}, only {', '.join(self.manifest.precisions)}",
@@ -69,9 +69,11 @@ class Bundle(Generic[M]):
 
     def check_files(self) -> int:
         """Verify the files for all precisions and return their number, counting shared files only once."""
-        parts = self.manifest.parts.values()
-        files = {file for part in parts for file in (*part.files.values(), *part.gpu_files.values())}
-        files |= set(self.manifest.weights.values())
+        manifest = self.manifest
+        files = {
+            file for part in manifest.parts.values() for name in manifest.precisions for file in part.all_files(name)
+        }
+        files |= set(manifest.weights.values())
         for file in sorted(files, key=lambda file: file.path):
             self._verified_path(file)
         return len(files)

@@ -20,6 +20,8 @@ OLDEST_MIGRATED: Final = 3  # the oldest version that vbench migrate can convert
 CLASSIFIERS: Final = "classifiers"
 """The part that evaluates FrameExit's classifiers."""
 DType = Literal["uint8", "float32", "float16", "int64"]
+Target = Literal["gpu", "ort_cpu"]
+"""What another form of a graph is for: GPUs, or ONNX Runtime on a CPU."""
 Output = Literal["softmax", "sigmoid"]
 """What turns logits into probabilities: sigmoid for classes that are not mutually exclusive."""
 # Both become parts of file names.
@@ -47,8 +49,8 @@ class PartSpec(Model):
     """A subgraph: its tensors, its cost at batch size 1, and its file in each precision.
 
     Tensors and cost are the same in every precision, since casts and Q/DQ nodes are inside the graph. A part that is
-    not converted has the same file in every precision. ``gpu_files`` contains the files for GPUs if they need another
-    form of the graph, which computes the same function; it is omitted from the manifest if empty.
+    not converted has the same file in every precision. ``other_forms`` has, by target and precision, graphs that compute
+    the same function in a form that the target needs or runs faster; it is omitted from the manifest if empty.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -56,17 +58,21 @@ class PartSpec(Model):
     macs: int
     parameters: int
     files: dict[PrecisionName, FileSpec]
-    gpu_files: dict[PrecisionName, FileSpec] = Field(default_factory=dict)
+    other_forms: dict[Target, dict[PrecisionName, FileSpec]] = Field(default_factory=dict)
 
-    def forms(self, *, gpu: bool) -> dict[PrecisionName, FileSpec]:
-        """Return the file in each precision, in the form for GPUs if ``gpu`` is true."""
-        return self.gpu_files if gpu and self.gpu_files else self.files
+    def files_for(self, target: Target | None) -> dict[PrecisionName, FileSpec]:
+        """Return the file in each precision, in the form for ``target`` where there is one."""
+        return self.files if target is None else {**self.files, **self.other_forms.get(target, {})}
+
+    def all_files(self, precision: str) -> set[FileSpec]:
+        """Return the files of all forms in a precision."""
+        return {files[precision] for files in (self.files, *self.other_forms.values()) if precision in files}
 
     @model_serializer(mode="wrap")
     def _without_empty(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = serialize(self)
-        if not self.gpu_files:  # as in bundles from earlier versions
-            content.pop("gpu_files", None)
+        if not self.other_forms:  # as in bundles from earlier versions
+            content.pop("other_forms", None)
         return content
 
 
@@ -204,8 +210,10 @@ class Manifest(Model):
         if missing:
             raise ValueError(f"part {min(missing)} is missing")
         for name, part in self.parts.items():
-            if set(part.files) != set(self.precisions) or set(part.gpu_files) not in (set(), set(self.precisions)):
+            if set(part.files) != set(self.precisions):
                 raise ValueError(f"the precisions of part {name}'s files are not exactly {', '.join(self.precisions)}")
+            if not {precision for files in part.other_forms.values() for precision in files} <= set(self.precisions):
+                raise ValueError(f"part {name} has other_forms for precisions that the bundle does not have")
         if set(self.precision_details) != set(self.precisions) - {"fp32"}:
             raise ValueError("precision_details must describe the bundle's precisions other than fp32, and no others")
         if not set(self.weights) <= set(self.precisions):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...errors import BundleError, EngineError
 from ..bundle.bundle import Bundle
-from ..bundle.manifest import Manifest, PartSpec
+from ..bundle.manifest import Manifest, PartSpec, Target
 from .base import EngineOptions
 from .external_data import WireError, external_files
 
@@ -36,9 +36,11 @@ def is_large_part(part: PartSpec) -> bool:
 
 
 def graph_files(
-    bundle: Bundle[Manifest], precision: str, options: EngineOptions, *, gpu: bool = False
+    bundle: Bundle[Manifest], precision: str, options: EngineOptions, target: Target | None = None
 ) -> dict[str, Path]:
-    """Verify the parts' graphs, in the form for GPUs if ``gpu`` is true, and their weights; return the graphs' paths.
+    """Verify the parts' graphs and their weights file, and return the paths of the graphs.
+
+    Where a part has another form for ``target``, that form is used.
 
     A library that loads a graph opens the external files that the graph refers to, so a graph may refer only to the
     bundle's weights file, in the same folder and with the expected digest.
@@ -47,7 +49,7 @@ def graph_files(
         BundleError: a graph or the weights file is missing or altered, or a graph refers to another file.
     """
     parts = [part for part in bundle.manifest.parts if options.wants(part)]
-    paths = {part: bundle.part_file(part, precision, gpu=gpu) for part in parts}
+    paths = {part: bundle.part_file(part, precision, target) for part in parts}
     weights = bundle.weights_file(precision)
     for path in paths.values():
         content = path.read_bytes()

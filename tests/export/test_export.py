@@ -64,7 +64,7 @@ def test_parts(tiny_bundle: Bundle) -> None:
     files = sorted(path.relative_to(tiny_bundle.path).as_posix() for path in tiny_bundle.path.rglob("*.*"))
     assert files == sorted([*(f"fp32/{name}" for name in written), "manifest.json"])
     forms = [part.files["fp32"] for part in manifest.parts.values()]
-    for file in (*forms, *(manifest.parts[name].gpu_files["fp32"] for name in HEADS), manifest.weights["fp32"]):
+    for file in (*forms, *(manifest.parts[name].files_for("gpu")["fp32"] for name in HEADS), manifest.weights["fp32"]):
         path = tiny_bundle.path / file.path
         assert (path.stat().st_size, sha256(path)) == (file.size_bytes, file.sha256)
     assert (manifest.classes, manifest.frames, manifest.state_shape) == (5, 10, (24,))

@@ -88,7 +88,7 @@ def test_only_the_backbone_has_a_file_per_precision(tiny_quantized_bundle: Bundl
         assert list(paths) == ["fp32", "fp16", "int8-trt", "int8"]
         folder = {precision: precision if name == "backbone" else "fp32" for precision in paths}
         assert paths == {precision: f"{folder[precision]}/{name}.onnx" for precision in paths}
-        gpu_paths = {precision: file.path for precision, file in part.gpu_files.items()}
+        gpu_paths = {precision: file.path for precision, file in part.other_forms.get("gpu", {}).items()}
         assert gpu_paths == (dict.fromkeys(paths, f"fp32/{name}_gpu.onnx") if name in HEADS else {})
     actual = sorted(path.relative_to(bundle.path).as_posix() for path in bundle.path.rglob("*.*"))
     assert len(actual) == 1 + 8 + 3

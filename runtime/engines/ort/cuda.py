@@ -127,7 +127,7 @@ def load_cuda(bundle: Bundle[Manifest], options: EngineOptions) -> OrtCudaEngine
     gpu = select_gpu(options)
     assert gpu is not None
     check_build(_request_of_kind(gpu, options))
-    paths = graph_files(bundle, file_precision(options), options, gpu=True)
+    paths = graph_files(bundle, file_precision(options), options, "gpu")
     copier = open_probe(identity_graph(), Request(gpu))
     threads = options.thread_count()
     host = {part: host_session(bundle, part, path, threads) for part, path in paths.items() if part == _PREPROCESS}

@@ -21,7 +21,7 @@ def load(bundle: Bundle[Manifest], options: EngineOptions) -> Engine:
         raise missing_package("onnxruntime", "cpu") from None
     if select_gpu(options) is not None:
         return load_cuda(bundle, options)
-    graphs = graph_files(bundle, options.precision, options)
+    graphs = graph_files(bundle, options.precision, options, "ort_cpu")
     threads = options.thread_count()
     sessions = {part: host_session(bundle, part, path, threads) for part, path in graphs.items()}
     description = {

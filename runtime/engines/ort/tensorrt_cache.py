@@ -75,7 +75,7 @@ def _record(manifest: Manifest, part: str, key: EngineKey, gpu: GpuId, names: Se
         "tf32_override": os.environ.get(TF32_OVERRIDE, ""),
         "precision": key.precision,
         "rows": key.rows,
-        "onnx_sha256": manifest.parts[part].forms(gpu=True)[key.precision].sha256,
+        "onnx_sha256": manifest.parts[part].files_for("gpu")[key.precision].sha256,
         "weights_sha256": None if weights is None else weights.sha256,
     }
 

@@ -196,7 +196,7 @@ class PlanCache:
         }
 
     def _graph_digest(self, part: str) -> str:
-        return self.bundle.manifest.parts[part].forms(gpu=True)[self.precision.files].sha256
+        return self.bundle.manifest.parts[part].files_for("gpu")[self.precision.files].sha256
 
     def _weights_digest(self) -> str | None:
         weights = self.bundle.manifest.weights.get(self.precision.files)

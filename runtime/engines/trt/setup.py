@@ -84,4 +84,4 @@ def plan_setup(bundle: Bundle[Manifest], options: EngineOptions, engine: str) ->
     name = file_precision(options)
     files = _FILES.get(name, name)
     precision = Precision(TF32 if options.precision == TF32 else files, files)
-    return PlanSetup(engine, bundle, options, flavor, trt, precision, graph_files(bundle, files, options, gpu=True))
+    return PlanSetup(engine, bundle, options, flavor, trt, precision, graph_files(bundle, files, options, "gpu"))

@@ -151,6 +151,15 @@ def test_unknown_family(folder: Path, family: str) -> None:
     refusal(lambda: open_bundle(folder), folder / MANIFEST, words, "install the package that adds it")
 
 
+def test_a_form_in_a_precision_that_the_bundle_lacks(folder: Path) -> None:
+    edit(
+        folder,
+        lambda m: m["parts"]["gates"]["other_forms"].update(ort_cpu={"int8": m["parts"]["gates"]["files"]["fp32"]}),
+    )
+    words = "part gates has other_forms for precisions that the bundle does not have"
+    refusal(lambda: open_bundle(folder), folder / MANIFEST, words)
+
+
 def test_manifest_of_another_family(folder: Path) -> None:
     edit(folder, lambda manifest: manifest.update(family="frame_counts"))
     refusal(lambda: open_bundle(folder), folder / MANIFEST, "frame_counts: Field required")
@@ -168,7 +177,7 @@ def test_each_file_is_hashed_once(folder: Path, monkeypatch: pytest.MonkeyPatch)
     for _ in range(2):
         bundle.check_files()
         load_engine("ort", bundle, EngineOptions())
-        graph_files(bundle, "fp32", EngineOptions(), gpu=True)
+        graph_files(bundle, "fp32", EngineOptions(), "gpu")
         assert bundle.digest == sha256(folder / MANIFEST)
     assert sorted(read) == sorted([folder / MANIFEST, *(folder / "fp32").iterdir()])
 

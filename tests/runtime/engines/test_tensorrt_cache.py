@@ -128,7 +128,7 @@ def record_of(path: Path) -> Path:
 
 def test_engines_are_built_once_and_signed(gpu: FakeOrtGpu, own_bundle: Bundle) -> None:
     parts = sorted(set(own_bundle.manifest.parts) - {"preprocess"})
-    graphs = sorted(f"{part}_gpu" if own_bundle.manifest.parts[part].gpu_files else part for part in parts)
+    graphs = sorted(f"{part}_gpu" if own_bundle.manifest.parts[part].other_forms else part for part in parts)
     assert said(own_bundle) == []
     assert (sorted(gpu.built_engines), gpu.loaded_engines) == (graphs, [])
     records = {part: record_of(engine_of(own_bundle, part)) for part in parts}
@@ -139,7 +139,7 @@ def test_engines_are_built_once_and_signed(gpu: FakeOrtGpu, own_bundle: Bundle) 
     for part, path in records.items():
         record = json.loads(path.read_text())
         assert (record["part"], record["rows"], record["precision"]) == (part, 32, "fp32")
-        assert record["onnx_sha256"] == own_bundle.manifest.parts[part].forms(gpu=True)["fp32"].sha256
+        assert record["onnx_sha256"] == own_bundle.manifest.parts[part].files_for("gpu")["fp32"].sha256
     for folder in folders(own_bundle):
         assert len(list(folder.iterdir())) == 5, "engine and profile with their records, and the lock"
         assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
@@ -282,7 +282,7 @@ def test_two_processes_build_each_engine_once(own_bundle: Bundle, monkeypatch: p
     for process in processes:
         process.join()
     parts = sorted(set(own_bundle.manifest.parts) - {"preprocess"})
-    graphs = sorted(f"{part}_gpu" if own_bundle.manifest.parts[part].gpu_files else part for part in parts)
+    graphs = sorted(f"{part}_gpu" if own_bundle.manifest.parts[part].other_forms else part for part in parts)
     assert sorted(built + other_built) == graphs
     assert sorted(loaded) == sorted(other_built)
     assert sorted(other_loaded) == sorted(built)

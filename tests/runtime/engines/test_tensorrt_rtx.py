@@ -131,7 +131,7 @@ class TestRejected:
         one_line(lambda: build_file(path), BundleError, "TensorRT-RTX cannot load", "zero point")
 
     def test_unknown_operator(self, bundle: Bundle[Any], tmp_path: Path) -> None:
-        model = onnx.load(bundle.part_file("gates", "fp32", gpu=True))
+        model = onnx.load(bundle.part_file("gates", "fp32", "gpu"))
         next(node for node in model.graph.node if node.op_type == "Relu").op_type = "NoSuchOperator"
         onnx.save(model, tmp_path / "gate.onnx")
         one_line(lambda: build_file(tmp_path / "gate.onnx"), BundleError, "cannot load", "NoSuchOperator")
@@ -142,7 +142,7 @@ class TestRejected:
         one_line(lambda: build_file(tmp_path / "x.onnx"), BundleError, "x.onnx")
 
     def test_dynamic_axes(self, bundle: Bundle[Any], tmp_path: Path) -> None:
-        model = onnx.load(bundle.part_file("gates", "fp32", gpu=True))
+        model = onnx.load(bundle.part_file("gates", "fp32", "gpu"))
         model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "width"
         onnx.save(model, tmp_path / "gate.onnx")
         one_line(lambda: build_file(tmp_path / "gate.onnx"), BundleError, "dynamic axes other than the first")
@@ -170,7 +170,7 @@ class TestCapabilities:
 
     def test_turing_is_still_rejected_by_the_builder(self, bundle: Bundle[Any]) -> None:
         """Otherwise, vbench could support it."""
-        path = bundle.part_file("gates", "fp32", gpu=True)
+        path = bundle.part_file("gates", "fp32", "gpu")
         one_line(lambda: build_file(path, "75"), BundleError, "TensorRT-RTX", "cannot build a plan")
 
     @pytest.mark.parametrize("sm", ["90", "100", "70"])
