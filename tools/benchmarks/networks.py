@@ -49,7 +49,9 @@ class GoldenNetwork:
 
 NETWORKS = (
     GoldenNetwork("frameexit_r50", "FrameExit ResNet-50", ("fp32", "int8"), ("fp32", "fp16"), 16, 20),
-    GoldenNetwork("tsm_ffn_r50", "TSM ResNet-50 as a Frame Flexible Network", ("fp32",), ("fp32",), 6, 20),
+    GoldenNetwork("tsm_ffn_r50", "TSM ResNet-50 as a Frame Flexible Network", ("fp32", "int8"), ("fp32",), 6, 20),
+    GoldenNetwork("uniformer_ffn", "Uniformer-S as a Frame Flexible Network", ("fp32", "int8"), ("fp32",), 4, 25),
+    GoldenNetwork("slowfast_ffn", "SlowFast-R50 as a Frame Flexible Network", ("fp32", "int8"), ("fp32",), 2, 35),
 )
 
 
@@ -117,11 +119,13 @@ def _calibration() -> Calibration:
 def _save(name: str, path: Path) -> None:
     import torch
 
-    from tests.golden.ffn2d.make_checkpoint import MODELS, checkpoint
+    from tests.golden.ffn2d import make_checkpoint as ffn2d
+    from tests.golden.ffn3d import make_checkpoint as ffn3d
     from tests.golden.make_checkpoint import state_dict
 
-    if name in MODELS:
-        torch.save(checkpoint(name)[0], path)
+    models = {**dict.fromkeys(ffn2d.MODELS, ffn2d.checkpoint), **dict.fromkeys(ffn3d.MODELS, ffn3d.checkpoint)}
+    if name in models:
+        torch.save(models[name](name)[0], path)
     elif name != "frameexit_r50":
         raise ValueError(f"the goldens have no network {name}")
     else:
