@@ -49,8 +49,8 @@ class PartSpec(Model):
     """A subgraph: its tensors, its cost at batch size 1, and its file in each precision.
 
     Tensors and cost are the same in every precision, since casts and Q/DQ nodes are inside the graph. A part that is
-    not converted has the same file in every precision. ``other_forms`` has, by target and precision, graphs that compute
-    the same function in a form that the target needs or runs faster; it is omitted from the manifest if empty.
+    not converted has the same file in every precision. ``other_forms`` has, by target and precision, graphs that
+    compute the same function in a form that the target needs or runs faster; it is omitted from the manifest if empty.
     """
 
     inputs: tuple[TensorSpec, ...]
