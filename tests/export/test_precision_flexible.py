@@ -41,7 +41,7 @@ def options(layout: Layout = "folded", **others: Any) -> ExportOptions:
     return ExportOptions(**{"input_size": 32, "frames": COUNTS, "precisions": PRECISIONS, "layout": layout, **others})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(flexible_checkpoint: Checkpoint) -> Export:
     """Return a function that exports a small network in all precisions."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,8 @@ def test_an_environment_is_complete_or_absent(
 
 def test_stopping_a_server_leaves_no_process() -> None:
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    while processes_of(process.pid) == [""]:  # until it has become another program
+        time.sleep(0.01)
     assert processes_of(process.pid) == ["sleep 60 "]
     stop(process)
     assert processes_of(process.pid) == []

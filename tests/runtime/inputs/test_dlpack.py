@@ -149,5 +149,5 @@ def test_other_frames(
 def test_pictures_and_calibration_need_frames_in_host_memory() -> None:
     dataset = Dataset("any", (), (Video("clip", (), lambda: ConvertedFrames(CudaFrame)),), (), "top1", split=None)
     videos = calibration_videos(dataset, 1)
-    assert not list(videos.clips(4))
+    assert not list(videos.clips(4, "linspace"))
     assert [each.reason for each in videos.skipped] == ["the frame is on cuda:1; return frames in host memory"]
