@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper, parser
 
-from .torch_to_onnx import check_graph
+from .check_graph import check_graph
 
 PREPROCESS = "preprocess"
 Constants = Mapping[str, NDArray[np.generic]]

@@ -16,8 +16,8 @@ import torch
 from onnx import TensorProto, helper
 from torch import nn
 
-from ...errors import CheckError
 from ...models.part import Part, PartTensor
+from .check_graph import check_graph
 from .fold_batch_norm import fold_batch_norms
 
 DEFAULT_OPSET = 18
@@ -122,21 +122,6 @@ def _rename_output(node: onnx.NodeProto, old: str, new: str) -> onnx.NodeProto:
     copied.ClearField("doc_string")
     copied.output[:] = [new if name == old else name for name in node.output]
     return copied
-
-
-def check_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` if it passes ONNX's full check and contains no batch norms.
-
-    Raises:
-        CheckError: the model is invalid or contains a batch norm.
-    """
-    try:
-        onnx.checker.check_model(model, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise CheckError(f"{model.graph.name} is not a valid ONNX graph: {str(error).splitlines()[0]}") from None
-    if any(node.op_type == "BatchNormalization" for node in model.graph.node):
-        raise CheckError(f"{model.graph.name} contains a batch norm that was not folded")
-    return model
 
 
 def _value_info(tensor: PartTensor) -> onnx.ValueInfoProto:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 
 from ...files import sha256
-from ...models.part import Part, PartTensor
 from ...runtime.bundle.manifest import FileSpec, PartSpec, Target, TensorSpec
 from . import count_macs
+
+if TYPE_CHECKING:
+    from ...models.part import Part, PartTensor
 
 
 def write_graph(model: onnx.ModelProto, folder: Path, precision: str, target: Target | None = None) -> FileSpec:

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
-from torch import nn
 
-from ..graph.fold_batch_norm import fold_batch_norms
+from ...runtime.bundle.manifest import CLASSIFIERS
 
 Array = NDArray[np.float32]
 Weights = Mapping[str, Array]  # of one step, without batch norms, by a name that ends in the authors' parameter name
@@ -52,32 +49,16 @@ class StackedHeads(NamedTuple):
         return sum(layer.rows * layer.weight[0].size for layer in self.layers)
 
 
-def module_weights(module: nn.Module) -> Weights:
-    """Return the weights of the gate or classifier of one step."""
-    return {name: tensor.numpy() for name, tensor in fold_batch_norms(module).state_dict().items()}
-
-
-def graph_weights(model: onnx.ModelProto) -> Weights:
-    """Return the weights in a graph that evaluates one step, as exported before steps were evaluated together."""
-    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-
-
-def stacked_gates(steps: Sequence[Weights]) -> StackedHeads:
-    """Return the gates of the steps from 2 on.
+def stacked_heads(part: str, steps: Sequence[Weights]) -> StackedHeads:
+    """Return the gates of the steps from 2 on, or the classifiers of all steps, as the part's name says.
 
     Raises:
         KeyError: a weight is missing.
+        ValueError: the layers of the steps differ in size.
     """
+    if part == CLASSIFIERS:
+        return StackedHeads(1, (_stacked("classifier", "", steps),))
     return StackedHeads(2, tuple(_stacked(name, name, steps, rows) for name, rows in _GATE_LAYERS.items()))
-
-
-def stacked_classifiers(steps: Sequence[Weights]) -> StackedHeads:
-    """Return the classifiers of all steps.
-
-    Raises:
-        KeyError: a weight is missing.
-    """
-    return StackedHeads(1, (_stacked("classifier", "", steps),))
 
 
 def _stacked(name: str, prefix: str, steps: Sequence[Weights], rows: int = 1) -> StepLayer:

@@ -1,12 +1,14 @@
-"""Describe the gates and classifiers of a network, or of an earlier bundle, as parts to write."""
+"""Describe the gates and classifiers of a network as parts to write."""
 
 from __future__ import annotations
 
+from torch import nn
+
 from ...models.frameexit.heads import Heads
 from ...models.part import Part
-from ...runtime.bundle.manifest import CLASSIFIERS
+from ..graph.fold_batch_norm import fold_batch_norms
 from ..graph.write import tensor_spec
-from .layers import StackedHeads, Weights, module_weights, stacked_classifiers, stacked_gates
+from .layers import Weights, stacked_heads
 from .write import HeadPart
 
 
@@ -15,14 +17,9 @@ def head_part(part: Part) -> HeadPart:
     module = part.module
     assert isinstance(module, Heads)
     inputs = tuple(map(tensor_spec, part.inputs))
-    heads = stacked(part.name, [module_weights(step) for step in module.by_step])
+    heads = stacked_heads(part.name, list(map(_weights, module.by_step)))
     return HeadPart(part.name, inputs, tensor_spec(part.output), heads)
 
 
-def stacked(part: str, steps: list[Weights]) -> StackedHeads:
-    """Return the weights of a part's steps, stacked.
-
-    Raises:
-        KeyError: a weight is missing.
-    """
-    return stacked_classifiers(steps) if part == CLASSIFIERS else stacked_gates(steps)
+def _weights(step: nn.Module) -> Weights:
+    return {name: tensor.numpy() for name, tensor in fold_batch_norms(step).state_dict().items()}

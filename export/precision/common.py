@@ -7,7 +7,7 @@ from typing import NamedTuple
 import onnx
 
 from ...runtime.bundle.manifest import PrecisionSpec
-from ..graph.torch_to_onnx import check_graph
+from ..graph.check_graph import check_graph
 
 
 class ConvertedGraph(NamedTuple):
