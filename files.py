@@ -90,6 +90,18 @@ def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise (exists if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else disk_error(path, error)) from None
 
 
+@contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Yield a temporary folder in ``parent``, and remove it at the end.
+
+    It is on the file system of ``parent``, so files can be renamed from one to the other. ``name`` is its purpose: a
+    folder with the same name that a killed process left behind is removed first.
+    """
+    _remove_abandoned(parent, name)
+    with _claimed(parent, name) as temporary:
+        yield temporary
+
+
 def _swap(new: Path, path: Path) -> None:
     """Rename ``new`` to ``path``; anything already there gets a temporary name and is removed."""
     if not os.path.lexists(path):

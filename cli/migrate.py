@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .common.extras import needs
 from .common.output import note, print_json, print_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..bench.migrate.migrate import MigratedFile
     from ..errors import VbenchError
+    from ..runtime.bundle.bundle import Bundle
+    from ..runtime.bundle.manifest import FrameExitManifest
+    from ..runtime.bundle.step_parts import StepPartsManifest
 
 
 def migrate(
@@ -22,26 +28,29 @@ def migrate(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes without writing them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Convert bundles, runs and traces from an older schema version in place.
+    """Convert bundles, runs and traces from an older version in place.
 
     Files are replaced atomically; current files are left unchanged. Unfinished runs are rejected: finish them with the
     vbench version that started them before you migrate their bundle. Runs and traces keep the digest of the bundle
     they were recorded with.
+
+    In FrameExit bundles with a gate and a classifier per step, the parts gates and classifiers replace them. This
+    requires the package onnx, but not the checkpoint.
 
     Example: vbench migrate bundles runs
 
     Preview the changes: vbench migrate runs --dry-run
     """
     from ..bench.migrate import find_targets, migrate_target
-    from ..errors import BundleError, RunError, UsageError
+    from ..errors import BundleError, CheckError, RunError, UsageError
 
     targets = list(dict.fromkeys(target for path in paths for target in find_targets(path)))
     files: list[MigratedFile] = []
     errors: dict[Path, VbenchError] = {}
     for target in targets:
         try:
-            found = migrate_target(target, dry_run=dry_run)
-        except (BundleError, RunError, UsageError) as error:
+            found = migrate_target(target, _merge_steps, dry_run=dry_run)
+        except (BundleError, CheckError, RunError, UsageError) as error:
             errors[target] = error
             continue
         files += found
@@ -53,10 +62,18 @@ def migrate(
     _raise(errors, len(targets))
 
 
+def _merge_steps(bundle: Bundle[StepPartsManifest]) -> Callable[[], FrameExitManifest]:
+    with needs("migrate"):
+        from ..export.heads.migrate import merge_steps
+
+    return merge_steps(bundle)
+
+
 def _line(file: MigratedFile, *, dry_run: bool) -> str:
-    if not file.changed:
-        return f"{file.path}: {file.kind}, schema {file.after}, already current"
-    return f"{file.path}: {file.kind}, schema {file.before} -> {file.after}{' (not written)' if dry_run else ''}"
+    schema = f"schema {file.after}" if file.before == file.after else f"schema {file.before} -> {file.after}"
+    detail = "already current" if not file.changed else file.detail
+    words = ", ".join(filter(None, (file.kind, schema, detail)))
+    return f"{file.path}: {words}{' (not written)' if dry_run and file.changed else ''}"
 
 
 def _document(files: list[MigratedFile], errors: dict[Path, VbenchError], *, dry_run: bool) -> dict[str, object]:
@@ -69,6 +86,7 @@ def _document(files: list[MigratedFile], errors: dict[Path, VbenchError], *, dry
                 "schema_before": file.before,
                 "schema_after": file.after,
                 "changed": file.changed,
+                "detail": file.detail,
             }
             for file in files
         ],

@@ -1,7 +1,8 @@
 """Convert bundles, runs and traces from older schema versions in place, for ``vbench migrate``.
 
 Each file is validated against the current schema, written next to the old one, and renamed when all files of its folder
-are complete. ``run.json`` is renamed last, so migrating a folder again after an interruption converts the rest.
+are complete. ``run.json`` is renamed last, so migrating a folder again after an interruption converts the rest. Files
+that the new manifest of a bundle no longer lists are removed after it is renamed, if necessary by the next migration.
 
 Migration changes the SHA-256 of a manifest. Runs and traces keep the digest of the manifest they were recorded with.
 Unfinished runs are rejected: their journal has the old format, and resuming compares digests.
@@ -17,10 +18,11 @@ from functools import partial
 from pathlib import Path
 
 from ...errors import RunError, UsageError
-from ...files import whole_file
-from ...runtime.bundle.bundle import MANIFEST
+from ...files import disk_error, whole_file
+from ...runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from ...runtime.bundle.manifest import SCHEMA_VERSION as BUNDLE_VERSION
-from ...runtime.bundle.migrate import migrate_manifest
+from ...runtime.bundle.migrate import MergeSteps, migrate_manifest
+from ...runtime.bundle.step_parts import StepPartsManifest
 from ..records.lock import RunLock
 from ..records.parquet import write_table
 from ..records.run_file import OLDEST_MIGRATED as OLDEST_RUN
@@ -43,7 +45,8 @@ class MigratedFile:
 
     Attributes:
         kind: ``bundle``, ``run``, ``predictions`` or ``trace``.
-        before, after: schema versions; equal if the file is already current.
+        before, after: schema versions; equal if the file is already current, or only ``detail`` changes.
+        detail: the change that the schema versions do not show.
         write: writes the converted file; None if the file is already current.
     """
 
@@ -51,6 +54,7 @@ class MigratedFile:
     kind: str
     before: int
     after: int
+    detail: str | None = None
     write: Callable[[Path], None] | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -84,27 +88,31 @@ def _targets(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _targets(child, depth - 1)
 
 
-def migrate_target(target: Path, *, dry_run: bool = False) -> list[MigratedFile]:
+def migrate_target(target: Path, merge_steps: MergeSteps, *, dry_run: bool = False) -> list[MigratedFile]:
     """Convert a bundle, the files of a run folder, or a trace file.
 
     Args:
+        merge_steps: replaces the parts for single steps in a bundle that has such parts.
         dry_run: only return the conversions.
 
     Raises:
         BundleError, RunError, UsageError: a file is damaged or has a version that cannot be converted, or the run is
             unfinished or is being written to by another process.
-        MissingError: the disk is full.
+        CheckError: the new parts of a bundle do not agree with those that they replace.
+        MissingError: the disk is full, or a package that ``merge_steps`` needs is not installed.
     """
     if target.is_file():
         files = [_trace(target)]
     elif (target / MANIFEST).is_file():
-        files = [_bundle(target / MANIFEST)]
+        files = [_bundle(target / MANIFEST, merge_steps)]
     else:
         files = list(_run_folder(target))
         if not dry_run and any(file.changed for file in files):
             return _write_run(target)
     if not dry_run:
         _write(files)
+        if (target / MANIFEST).is_file():
+            _remove_replaced_files(target)
     return files
 
 
@@ -125,10 +133,30 @@ def _write(files: list[MigratedFile]) -> None:
                 file.write(stack.enter_context(whole_file(file.path)))
 
 
-def _bundle(path: Path) -> MigratedFile:
+def _bundle(path: Path, merge_steps: MergeSteps) -> MigratedFile:
     version, manifest = migrate_manifest(path)
+    if isinstance(manifest, StepPartsManifest):
+        return _step_parts(path, version, manifest, merge_steps)
     write = partial(_write_text, text=manifest.model_dump_json(indent=1))
-    return MigratedFile(path, "bundle", version, BUNDLE_VERSION, None if version == BUNDLE_VERSION else write)
+    return MigratedFile(path, "bundle", version, BUNDLE_VERSION, write=None if version == BUNDLE_VERSION else write)
+
+
+def _step_parts(path: Path, version: int, manifest: StepPartsManifest, merge_steps: MergeSteps) -> MigratedFile:
+    write_parts = merge_steps(Bundle(path.parent, manifest))
+
+    def write(new: Path) -> None:
+        _write_text(new, write_parts().model_dump_json(indent=1))
+
+    detail = f"{len(manifest.head_parts)} parts -> {', '.join(manifest.step_parts)}"
+    return MigratedFile(path, "bundle", version, BUNDLE_VERSION, detail, write)
+
+
+def _remove_replaced_files(bundle: Path) -> None:
+    for name in open_bundle(bundle).manifest.replaced_files():
+        try:
+            (bundle / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_error(bundle / name, error) from None
 
 
 def _run_folder(run: Path) -> Iterator[MigratedFile]:
@@ -154,7 +182,7 @@ def _record(run: Path) -> MigratedFile:
             "finish it with the vbench version that started it, or start a new run",
         )
     write = partial(_write_text, text=json.dumps(migrate_record(run, content), indent=1))
-    return MigratedFile(path, "run", version, RUN_VERSION, write)
+    return MigratedFile(path, "run", version, RUN_VERSION, write=write)
 
 
 def _predictions(run: Path) -> Iterator[MigratedFile]:
@@ -163,7 +191,7 @@ def _predictions(run: Path) -> Iterator[MigratedFile]:
     renamed = {name: RENAMED_COLUMNS[name] for name in table.columns if name in RENAMED_COLUMNS}
     if renamed:
         write = partial(write_table, table=table.rename(renamed))
-        yield MigratedFile(run / PREDICTIONS, "predictions", OLDEST_RUN, RUN_VERSION, write)
+        yield MigratedFile(run / PREDICTIONS, "predictions", OLDEST_RUN, RUN_VERSION, write=write)
 
 
 def _trace(path: Path) -> MigratedFile:
@@ -177,7 +205,7 @@ def _trace(path: Path) -> MigratedFile:
     def write(new: Path) -> None:
         write_trace_table(new, read_trace_table(path), header)
 
-    return MigratedFile(path, "trace", version, TRACE_VERSION, write)
+    return MigratedFile(path, "trace", version, TRACE_VERSION, write=write)
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
+from .check_graph import check_graph
 from .onnx_text import int64_vector
-from .torch_to_onnx import check_graph
 
 _KERNEL_TIME = 2  # axis of a kernel [channels, 1, t, h, w]
 _SWAP_CHANNELS_AND_TIME = [0, 2, 1, 3, 4]

@@ -69,11 +69,7 @@ class Bundle(Generic[M]):
 
     def check_files(self) -> int:
         """Verify the files for all precisions and return their number, counting shared files only once."""
-        manifest = self.manifest
-        files = {
-            file for part in manifest.parts.values() for name in manifest.precisions for file in part.all_files(name)
-        }
-        files |= set(manifest.weights.values())
+        files = self.manifest.listed_files()
         for file in sorted(files, key=lambda file: file.path):
             self._verified_path(file)
         return len(files)
@@ -117,7 +113,19 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
         path: path of the manifest file, used in error messages.
 
     Raises:
-        BundleError: the contents are not a valid manifest of the current schema version.
+        BundleError: the contents are not a valid manifest of the current schema version, or its parts are outdated.
+    """
+    kind = manifest_class(path, content)
+    if difference := kind.outdated(content):
+        raise BundleError(f"{path} is from an older vbench, which {difference}", f"run vbench migrate {path.parent}")
+    return validate(kind, path, content)
+
+
+def manifest_class(path: Path, content: dict[str, Any]) -> type[Manifest]:
+    """Return the class for the contents of a manifest of the current schema version.
+
+    Raises:
+        BundleError: the schema version is not the current one, or the network family is unknown.
     """
     version = content.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
@@ -127,8 +135,25 @@ def parse_manifest(path: Path, content: dict[str, Any]) -> Manifest:
     if isinstance(version, int) and version < SCHEMA_VERSION:
         remedy = EXPORT_AGAIN if version < OLDEST_MIGRATED else f"run vbench migrate {path.parent}"
         raise BundleError(f"{path} has schema version {version}, from an older vbench", remedy)
+    family = content.get("family")
+    if not isinstance(family, str):
+        return Manifest  # validation will report the missing field
+    if family not in FAMILIES:
+        raise BundleError(
+            f"{path}: this vbench has no network family {family!r}, only {', '.join(FAMILIES)}",
+            "update vbench, or install the package that adds it",
+        )
+    return FAMILIES.get(family).manifest
+
+
+def validate(kind: type[M], path: Path, content: dict[str, Any]) -> M:
+    """Return the contents of a manifest as an object of a class.
+
+    Raises:
+        BundleError: they are invalid.
+    """
     try:
-        return _manifest_class(path, content).model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         place, problem = first_problem(error)
         raise BundleError(f"{path}: {place or 'manifest'}: {problem}", EXPORT_AGAIN) from None
@@ -141,18 +166,6 @@ def read_content(path: Path) -> dict[str, Any]:
         BundleError: the file cannot be read as a JSON object.
     """
     return read_json(path, BundleError, EXPORT_AGAIN)
-
-
-def _manifest_class(path: Path, content: dict[str, Any]) -> type[Manifest]:
-    family = content.get("family")
-    if not isinstance(family, str):
-        return Manifest  # validation will report the missing field
-    if family not in FAMILIES:
-        raise BundleError(
-            f"{path}: this vbench has no network family {family!r}, only {', '.join(FAMILIES)}",
-            "update vbench, or install the package that adds it",
-        )
-    return FAMILIES.get(family).manifest
 
 
 def only_bundle(folder: Path) -> Path:

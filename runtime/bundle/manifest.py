@@ -6,6 +6,7 @@ partly understood could run but produce wrong numbers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -64,9 +65,10 @@ class PartSpec(Model):
         """Return the file in each precision, in the form for ``target`` where there is one."""
         return self.files if target is None else {**self.files, **self.other_forms.get(target, {})}
 
-    def all_files(self, precision: str) -> set[FileSpec]:
-        """Return the files of all forms in a precision."""
-        return {files[precision] for files in (self.files, *self.other_forms.values()) if precision in files}
+    def all_files(self, precision: str | None = None) -> set[FileSpec]:
+        """Return the files of all forms, in one precision or in all of them."""
+        forms = (self.files, *self.other_forms.values())
+        return {file for files in forms for name, file in files.items() if precision in (None, name)}
 
     @model_serializer(mode="wrap")
     def _without_empty(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -190,6 +192,15 @@ class Manifest(Model):
     checks: dict[str, Check]
     probabilities: Output | None = None
 
+    @classmethod
+    def outdated(cls, content: Mapping[str, Any]) -> str | None:  # noqa: ARG003
+        """Return how the version that wrote a manifest differs, if its schema version is current but its parts are not.
+
+        Args:
+            content: contents of the manifest, not yet validated.
+        """
+        return None
+
     @property
     def output(self) -> Output:
         """What turns logits into probabilities: a softmax unless the export specified otherwise."""
@@ -228,6 +239,15 @@ class Manifest(Model):
         """Return the parts from checkpoints other than ``source``, with the checkpoint and its name for the part."""
         return {}
 
+    def listed_files(self) -> set[FileSpec]:
+        """Return all files of the bundle, for all precisions."""
+        parts = {file for part in self.parts.values() for file in part.all_files()}
+        return parts | set(self.weights.values())
+
+    def replaced_files(self) -> set[str]:
+        """Return the paths that only bundles from earlier versions have."""
+        return set()
+
 
 class FrameExitManifest(Manifest):
     """FrameExit: a backbone for single frames or short clips, and gates and classifiers with weights for every step.
@@ -264,6 +284,12 @@ class FrameExitManifest(Manifest):
             raise ValueError(f"sampling {self.sampling} is not valid for steps of {self.clip_frames} frames")
         return self
 
+    @classmethod
+    def outdated(cls, content: Mapping[str, Any]) -> str | None:
+        parts = content.get("parts")
+        has_step_parts = isinstance(parts, dict) and "classifier_01" in parts
+        return "evaluated gates and classifiers in a part per step" if has_step_parts else None
+
     @property
     def default_gates(self) -> str | None:
         """Name of the gate set that runs by default; None if the bundle has no named sets."""
@@ -287,8 +313,19 @@ class FrameExitManifest(Manifest):
     @property
     def head_parts(self) -> tuple[str, ...]:
         """Names of the parts that evaluate gates and classifiers."""
-        suffixes = dict.fromkeys(("", *(each.suffix for each in self.gate_sets.values())))
-        return (*(map(gates_part, suffixes) if self.has_gates else ()), CLASSIFIERS)
+        return tuple(self.step_parts)
+
+    @property
+    def step_parts(self) -> dict[str, tuple[str, ...]]:
+        """For each part in `head_parts`, the parts that evaluated single steps in bundles from earlier versions."""
+        suffixes = dict.fromkeys(("", *(each.suffix for each in self.gate_sets.values())) if self.has_gates else ())
+        steps = range(2, self.frames)
+        gates = {gates_part(suffix): tuple(f"gate_{step:02d}{suffix}" for step in steps) for suffix in suffixes}
+        return {**gates, CLASSIFIERS: tuple(f"classifier_{step:02d}" for step in range(1, self.frames + 1))}
+
+    def replaced_files(self) -> set[str]:
+        listed = {file.path for file in self.listed_files()}
+        return {f"fp32/{part}.onnx" for parts in self.step_parts.values() for part in parts} - listed
 
     def needed_parts(self) -> set[str]:
         return super().needed_parts() | {"backbone", "accumulator", *self.head_parts}

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import BundleError
-from .bundle import EXPORT_AGAIN, parse_manifest, read_content
-from .manifest import OLDEST_MIGRATED, Manifest
+from .bundle import EXPORT_AGAIN, Bundle, manifest_class, read_content, validate
+from .manifest import OLDEST_MIGRATED, FrameExitManifest, Manifest
+from .step_parts import StepPartsManifest
 
 # In schema 3, each of these architectures was a separate family.
 _FRAME_COUNT_ARCHITECTURES = ("tsm", "tea", "slowfast", "uniformer")
 _FIRST_THRESHOLD_OF_SCHEMA_3 = 0.95  # recorded by every export that did not set one
 
 
+MergeSteps = Callable[[Bundle[StepPartsManifest]], Callable[[], FrameExitManifest]]
+"""Reads the parts for single steps; the returned function writes the parts for all steps, and returns the manifest."""
+
+
 class MigratedManifest(NamedTuple):
-    """The schema version of a file, and its contents converted to a manifest of the current version."""
+    """The schema version of a file, and its contents converted to a manifest of the current version.
+
+    If the bundle has a part per step, the manifest is a `StepPartsManifest`, and the parts remain to be converted.
+    """
 
     version: int
     manifest: Manifest
@@ -30,13 +38,18 @@ def migrate_manifest(path: Path) -> MigratedManifest:
     """
     content = read_content(path)
     if content.get("schema_version") != OLDEST_MIGRATED:
-        manifest = parse_manifest(path, content)
+        manifest = _manifest(path, content)
         return MigratedManifest(manifest.schema_version, manifest)
     try:
         converted = _to_schema_4(content)
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path} is damaged ({error!r})", EXPORT_AGAIN) from None
-    return MigratedManifest(OLDEST_MIGRATED, parse_manifest(path, converted))
+    return MigratedManifest(OLDEST_MIGRATED, _manifest(path, converted))
+
+
+def _manifest(path: Path, content: dict[str, Any]) -> Manifest:
+    kind = manifest_class(path, content)
+    return validate(StepPartsManifest if kind.outdated(content) else kind, path, content)
 
 
 def migrate_family(family: str) -> str:

@@ -18,6 +18,7 @@ _PACKAGES = {  # arguments to pip for the packages of each extra, including the 
     "trt": "tensorrt pycuda cuda-bindings nvidia-ml-py",
     "trt-rtx": f"tensorrt-rtx-cu13-libs=={_RTX} tensorrt-rtx-cu13-bindings=={_RTX} pycuda cuda-bindings nvidia-ml-py",
     "export": "torch onnx onnxscript",
+    "migrate": "onnx",
     "loadgen": "mlcommons-loadgen",
     "fast": "numba simplejpeg",
 }

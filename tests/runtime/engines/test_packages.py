@@ -22,7 +22,7 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[\[<>=]", requirement)[0] for requirement in requirements}
 
 
-@pytest.mark.parametrize("extra", ["cpu", "gpu", "openvino", "trt", "trt-rtx", "export", "loadgen", "fast"])
+@pytest.mark.parametrize("extra", ["cpu", "gpu", "openvino", "trt", "trt-rtx", "export", "migrate", "loadgen", "fast"])
 def test_packages_of_an_extra(extra: str) -> None:
     (line,) = re.findall(rf"^{extra} = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     command = shlex.split(install_hint.install(extra))
