@@ -15,7 +15,7 @@ import pytest
 
 from vbench import files
 from vbench.errors import MissingError, UsageError
-from vbench.files import whole_file, whole_folder
+from vbench.files import scratch_folder, whole_file, whole_folder
 
 Whole = Callable[[Path], AbstractContextManager[Path]]
 
@@ -83,6 +83,21 @@ def test_a_planted_link_is_not_followed(tmp_path: Path, whole: Whole, monkeypatc
     with pytest.raises(UsageError, match="exists"), whole(tmp_path / "out") as temporary:
         temporary.write_text("overwritten")
     assert victim.read_text() == "precious"
+
+
+def test_a_scratch_folder_is_removed(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path, "parts") as folder:
+        (folder / "part").touch()
+        assert folder.parent == tmp_path
+        with scratch_folder(tmp_path, "parts") as other:
+            assert other != folder
+        assert names(tmp_path) == [folder.name], "a folder in use is not removed"
+    assert names(tmp_path) == []
+    interrupted(scratch_folder(tmp_path, "parts"), lambda temporary: (temporary / "part").touch())
+    assert names(tmp_path) == []
+    (tmp_path / f".parts.tmp-{'0' * 16}").mkdir()  # of a process that was killed
+    with scratch_folder(tmp_path, "parts"):
+        assert len(names(tmp_path)) == 1
 
 
 def test_a_long_name_has_a_temporary_name(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars
 
 from tests.faults.process import check_ended, vbench
-from tests.fuzz.samples import Samples, link_tree
+from tests.fuzz.samples import Samples
+from tests.step_parts import to_step_parts
 
 _TIMES = (
     *("latency_ms", "decode_ms", "preprocess_ms", "wait_ms", "backbone_ms", "head_ms", "scheduling_ms", "elapsed_ms"),
@@ -111,15 +111,9 @@ def _unfinished(samples: Samples, folder: Path) -> None:
     shutil.copytree(samples.unfinished, folder / "out")
 
 
-def _old_run(samples: Samples, folder: Path) -> None:
-    """Write a run of an older version, which ``vbench migrate`` converts."""
-    link_tree(samples.bundle, folder / "bundle")
-    manifest: dict[str, Any] = json.loads((folder / "bundle" / "manifest.json").read_bytes())
-    manifest["schema_version"] = 3
-    manifest["policy"]["first_threshold"] = 0.95
-    del manifest["architecture"]
-    (folder / "bundle" / "manifest.json").unlink()
-    (folder / "bundle" / "manifest.json").write_text(json.dumps(manifest))
+def _old_bundle(samples: Samples, folder: Path) -> None:
+    """Write a bundle of an older version, which ``vbench migrate`` converts."""
+    to_step_parts(Path(shutil.copytree(samples.bundle, folder / "bundle")), schema_version=3)
 
 
 def _data_to_prepare(samples: Samples, folder: Path) -> None:
@@ -159,7 +153,7 @@ EXPLAIN = WritingCommand(
     lambda samples: ("explain", str(samples.videos / "h264.mp4"), "--bundle", str(samples.bundle), "-o", "out.png"),
     "out.png",
 )
-MIGRATE = WritingCommand("migrate", lambda _samples: ("migrate", "bundle"), "bundle", _old_run)
+MIGRATE = WritingCommand("migrate", lambda _samples: ("migrate", "bundle"), "bundle", _old_bundle)
 AUDIT = WritingCommand(
     "audit",
     lambda samples: (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import polars
 import pytest
 
 from tests.in_process import Ended, Vbench, in_process
+from tests.step_parts import to_step_parts
 from vbench.bench.compare.run_pair import read_pair
 from vbench.bench.migrate import migrate
 from vbench.bench.migrate.run_record import migrate_record
@@ -21,7 +23,8 @@ from vbench.bench.records.run_file import read_run, variant_runs
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.trace.trace_file import read_trace
 from vbench.errors import MissingError, RunError
-from vbench.runtime.bundle.bundle import MANIFEST, open_bundle
+from vbench.export.heads.migrate import merge_steps
+from vbench.runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from vbench.runtime.bundle.manifest import FlexibleManifest, FrameExitManifest
 
 TENSOR = {"name": "x", "dtype": "float32", "shape": ["n", 3]}
@@ -82,18 +85,6 @@ def manifest_3(family: str, parts: tuple[str, ...], **fields: Any) -> dict[str, 
         "checks": {},
         **fields,
     }
-
-
-def frameexit_3(first_threshold: float = 0.95) -> dict[str, Any]:
-    return manifest_3(
-        "frameexit",
-        ("backbone", "accumulator", "gate_02", "classifier_01", "classifier_02", "classifier_03"),
-        frames=3,
-        frame_order=[1, 0, 2],
-        state_shape=[8],
-        policy={"kind": "frameexit", "first_threshold": first_threshold, "gate_threshold": 0.5},
-        paper_gmacs_per_frame=None,
-    )
 
 
 def flexible_3(family: str) -> dict[str, Any]:
@@ -218,13 +209,17 @@ def vbench(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(("recorded", "kept"), [(0.95, None), (0.9, 0.9)], ids=["the former default", "given"])
-def test_a_frameexit_bundle(vbench: Vbench, tmp_path: Path, recorded: float, kept: float | None) -> None:
-    bundle = save_bundle(tmp_path / "tiny", frameexit_3(recorded))
+def test_a_frameexit_bundle(
+    vbench: Vbench, tiny_bundle: Bundle[FrameExitManifest], tmp_path: Path, recorded: float, kept: float | None
+) -> None:
+    """For its parts, see test_step_parts.py."""
+    bundle = to_step_parts(Path(shutil.copytree(tiny_bundle.path, tmp_path / "tiny")), 3, recorded)
     refused(vbench("inspect", bundle), f"schema version 3, from an older vbench; run vbench migrate {bundle}")
-    assert vbench("migrate", bundle) == Ended(0, f"{bundle / MANIFEST}: bundle, schema 3 -> 4\n", "")
+    assert vbench("migrate", bundle).out.startswith(f"{bundle / MANIFEST}: bundle, schema 3 -> 4")
     manifest = open_bundle(bundle).manifest
     assert isinstance(manifest, FrameExitManifest)
-    assert (manifest.family, manifest.architecture, manifest.network) == ("frameexit", "frameexit", "frameexit_tiny")
+    expected = tiny_bundle.manifest
+    assert (manifest.family, manifest.architecture, manifest.network) == ("frameexit", "frameexit", expected.network)
     assert (manifest.policy.first_threshold, manifest.policy.gate_threshold) == (kept, 0.5)
     assert manifest.policy.dataset is None
     assert vbench("migrate", bundle) == Ended(0, f"{bundle / MANIFEST}: bundle, schema 4, already current\n", "")
@@ -454,7 +449,7 @@ def test_a_trace(
 
 def test_a_project(vbench: Vbench, tmp_path: Path) -> None:
     """A file that cannot be migrated does not prevent the migration of the others."""
-    bundle = save_bundle(tmp_path / "bundles" / "tiny", frameexit_3())
+    bundle = save_bundle(tmp_path / "bundles" / "tiny", flexible_3("tsm"))
     good = save_run(tmp_path / "runs" / "good", record_3())
     save_trace(good)
     bad = save_run(tmp_path / "runs" / "bad", record_3(complete=False))
@@ -482,7 +477,7 @@ def test_dry_run_and_json(vbench: Vbench, tmp_path: Path) -> None:
     assert vbench("migrate", run, "--dry-run").out.splitlines()[0] == (
         f"{run / 'run.json'}: run, schema 3 -> 4 (not written)"
     )
-    file = {"kind": "run", "schema_before": 3, "schema_after": 4, "changed": True}
+    file = {"kind": "run", "schema_before": 3, "schema_after": 4, "changed": True, "detail": None}
     expected = [
         {"path": str(run / "run.json"), **file},
         {"path": str(run / "predictions.parquet"), **file, "kind": "predictions"},
@@ -500,7 +495,7 @@ def test_dry_run_and_json(vbench: Vbench, tmp_path: Path) -> None:
     [(2, "export the checkpoint again"), (5, "update vbench"), ("3", "export the checkpoint again")],
 )
 def test_other_versions_of_a_bundle(vbench: Vbench, tmp_path: Path, version: object, words: str) -> None:
-    bundle = save_bundle(tmp_path / "tiny", {**frameexit_3(), "schema_version": version})
+    bundle = save_bundle(tmp_path / "tiny", {**flexible_3("frame_counts"), "schema_version": version})
     refused(vbench("migrate", bundle), bundle / MANIFEST, words)
 
 
@@ -529,7 +524,7 @@ def test_nothing_to_migrate(vbench: Vbench, tmp_path: Path) -> None:
     refused(vbench("migrate", tmp_path / "nowhere"), "nowhere does not exist; pass a bundle")
     (tmp_path / "notes.txt").touch()
     refused(vbench("migrate", tmp_path / "notes.txt"), "notes.txt is not readable as Parquet")
-    save_bundle(tmp_path / "broken", frameexit_3() | {"policy": {}})
+    save_bundle(tmp_path / "broken", flexible_3("tsm") | {"policy": {}})
     refused(vbench("migrate", tmp_path / "broken"), MANIFEST, "is damaged (KeyError('first_threshold'))")
 
 
@@ -549,7 +544,7 @@ def test_an_interruption_leaves_the_old_files(
     with monkeypatch.context() as patched:
         patched.setattr(migrate, name, interrupt)
         with pytest.raises(KeyboardInterrupt):
-            migrate.migrate_target(run)
+            migrate.migrate_target(run, merge_steps)
     assert contents(tmp_path) == before
     assert vbench("migrate", run).code == 0
     read_run(run, finished=True)
@@ -562,7 +557,7 @@ def test_a_full_disk_leaves_the_old_files(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(MissingError, match="no space left on the disk"):
-            migrate.migrate_target(tmp_path / "run")
+            migrate.migrate_target(tmp_path / "run", merge_steps)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert contents(tmp_path) == before
