@@ -113,7 +113,10 @@ MAY_IMPORT = {
     "models/x3d": {"models/checkpoint", "models/ffn", "models/network", "models/part", "models/preprocess"},
     "models/ffn": {"models/checkpoint", "models/network", "models/part", "models/preprocess", "models/resnet"},
     "export/graph": {"models/ffn", "models/part", "runtime/bundle"},
-    "export/heads": {"export/graph", "export/verify", "models/frameexit", "models/part", "runtime/bundle"},
+    "export/heads": {
+        *("export/graph", "export/verify", "models/frameexit", "models/part", "runtime/bundle"),
+        "runtime/engines",
+    },
     "export/preprocess": {"export/graph", "models/preprocess"},
     "export/precision": {"export/graph", "runtime/bundle", "runtime/engines", "runtime/telemetry"},
     "export/verify": {"runtime/bundle", "runtime/engines", "runtime/networks", "runtime/policies"},

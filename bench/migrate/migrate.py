@@ -152,11 +152,12 @@ def _step_parts(path: Path, version: int, manifest: StepPartsManifest, merge_ste
 
 
 def _remove_replaced_files(bundle: Path) -> None:
-    for name in open_bundle(bundle).manifest.replaced_files():
+    for path in (bundle / name for name in open_bundle(bundle).manifest.replaced_files()):
         try:
-            (bundle / name).unlink(missing_ok=True)
+            if path.exists():  # on a read-only file system, it is an error to remove a missing file as well
+                path.unlink()
         except OSError as error:
-            raise disk_error(bundle / name, error) from None
+            raise disk_error(path, error) from None
 
 
 def _run_folder(run: Path) -> Iterator[MigratedFile]:

@@ -6,7 +6,8 @@ refer to the new files until the caller replaces it, so an interrupted migration
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ...files import scratch_folder
 from ...runtime.bundle.bundle import EXPORT_AGAIN, Bundle
 from ...runtime.bundle.manifest import FrameExitManifest, PartSpec, TensorSpec
 from ...runtime.bundle.step_parts import StepPartsManifest
+from ...runtime.engines.base import EngineOptions
+from ...runtime.engines.graph_check import graph_files
 from ..verify.tolerances import difference
 from .layers import Array, Weights, stacked_heads
 from .write import HeadPart, write_heads
@@ -42,26 +45,29 @@ def merge_steps(bundle: Bundle[StepPartsManifest]) -> Callable[[], FrameExitMani
     Raises:
         BundleError: a file is missing or altered, or its graph is not that of a gate or a classifier.
     """
-    precision = bundle.manifest.precisions[0]  # all precisions share these files
-    graphs = {
-        part: [onnx.load(bundle.part_file(name, precision)) for name in names]
-        for part, names in bundle.manifest.step_parts.items()
-    }
-    parts = [_head_part(bundle, part, steps) for part, steps in graphs.items()]
+    manifest = bundle.manifest
+    precision = manifest.precisions[0]  # all precisions share these files
+    files = graph_files(bundle, precision, EngineOptions(precision=precision, parts=frozenset(manifest.head_parts)))
+    graphs: dict[str, list[onnx.ModelProto]] = {}
+    parts: list[HeadPart] = []
+    for part, names in manifest.step_parts.items():
+        with _refusing_other_graphs(bundle.path, part):
+            graphs[part] = [onnx.load(files[name]) for name in names]
+            heads = stacked_heads(part, [_weights(model.graph) for model in graphs[part]])
+        spec = manifest.parts[names[0]]
+        parts.append(HeadPart(part, (*spec.inputs, _STEP), spec.output, heads))
     return partial(_write, bundle, parts, graphs)
 
 
-def _head_part(bundle: Bundle[StepPartsManifest], part: str, graphs: Sequence[onnx.ModelProto]) -> HeadPart:
-    spec = bundle.manifest.parts[bundle.manifest.step_parts[part][0]]
+@contextmanager
+def _refusing_other_graphs(bundle: Path, part: str) -> Iterator[None]:
     try:
-        heads = stacked_heads(part, [_weights(model.graph) for model in graphs])
-    except (KeyError, ValueError) as error:
+        yield
+    except Exception as error:  # those of onnx and protobuf have no common base class
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise BundleError(
-            f"{bundle.path}: the graphs of {graphs[0].graph.name} and the following steps cannot be merged into the "
-            f"part {part} ({error!r})",
-            EXPORT_AGAIN,
+            f"{bundle}: the graphs of its steps are not those that {part} can replace ({reason})", EXPORT_AGAIN
         ) from None
-    return HeadPart(part, (*spec.inputs, _STEP), spec.output, heads)
 
 
 def _weights(graph: onnx.GraphProto) -> Weights:
@@ -89,7 +95,7 @@ def _write(bundle: Bundle[StepPartsManifest], parts: Sequence[HeadPart], graphs:
         manifest = bundle.manifest.with_heads(written.parts, written.weights)
         for part in parts:
             _check(bundle.path, part, graphs[part.name], _forms(scratch, written.parts[part.name]))
-        for path in scratch.glob("*/*"):
+        for path in sorted(scratch.glob("*/*")):
             path.replace(bundle.path / path.relative_to(scratch))
     return manifest
 
@@ -103,6 +109,7 @@ def _check(bundle: Path, part: HeadPart, steps: Sequence[onnx.ModelProto], forms
     """Compare both forms of a part with the graphs of the steps, on random states.
 
     Raises:
+        BundleError: the graph of a step cannot be run.
         CheckError: a difference is larger than it can be with the same weights.
     """
     count, rng = len(steps), np.random.default_rng(0)
@@ -111,7 +118,8 @@ def _check(bundle: Path, part: HeadPart, steps: Sequence[onnx.ModelProto], forms
     states = {spec.name: scale * rng.random(size, np.float32) for spec in part.inputs[:-1]}
     step = np.tile(np.array(part.heads.steps, np.float32), len(_MAGNITUDES))[:, None]
     rows = [{name: state[index::count] for name, state in states.items()} for index in range(count)]
-    expected = np.stack([_run(*each) for each in zip(steps, rows)], axis=1).reshape(len(scale), -1)
+    with _refusing_other_graphs(bundle, part.name):
+        expected = np.stack([_run(*each) for each in zip(steps, rows)], axis=1).reshape(len(scale), -1)
     for model in forms:
         error = difference(expected, _run(model, {**states, _STEP.name: step})).relative
         if not error <= _MAX_ERROR:

@@ -275,7 +275,7 @@ class FrameExitManifest(Manifest):
 
     @model_validator(mode="after")
     def _in_order(self) -> FrameExitManifest:
-        if sorted(self.frame_order) != list(range(self.frames)):
+        if len(self.frame_order) != self.frames or sorted(self.frame_order) != list(range(self.frames)):
             raise ValueError(f"frame_order is not a permutation of {self.frames} frames")
         suffixes = [each.suffix for each in self.gate_sets.values()]
         if suffixes and (suffixes.count("") != 1 or len(set(suffixes)) < len(suffixes)):
@@ -319,9 +319,9 @@ class FrameExitManifest(Manifest):
     def step_parts(self) -> dict[str, tuple[str, ...]]:
         """For each part in `head_parts`, the parts that evaluated single steps in bundles from earlier versions."""
         suffixes = dict.fromkeys(("", *(each.suffix for each in self.gate_sets.values())) if self.has_gates else ())
-        steps = range(2, self.frames)
-        gates = {gates_part(suffix): tuple(f"gate_{step:02d}{suffix}" for step in steps) for suffix in suffixes}
-        return {**gates, CLASSIFIERS: tuple(f"classifier_{step:02d}" for step in range(1, self.frames + 1))}
+        steps = range(1, len(self.frame_order) + 1)  # ``frames``, which may be absurd in an invalid manifest
+        gates = {gates_part(each): tuple(f"gate_{step:02d}{each}" for step in steps[1:-1]) for each in suffixes}
+        return {**gates, CLASSIFIERS: tuple(f"classifier_{step:02d}" for step in steps)}
 
     def replaced_files(self) -> set[str]:
         listed = {file.path for file in self.listed_files()}

@@ -94,6 +94,14 @@ def edit(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
     (bundle / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
 
 
+def replace_graph(bundle: Path, part: str, content: bytes) -> None:
+    """Replace the graph of a part, with the correct digest."""
+    path = bundle / "fp32" / f"{part}.onnx"
+    path.write_bytes(content)
+    file = {"path": f"fp32/{path.name}", "size_bytes": len(content), "sha256": sha256(path)}
+    edit(bundle, lambda manifest: manifest["parts"][part].update(files={"fp32": file}))
+
+
 def same_files(bundle: Path, expected: Path) -> None:
     """Check that two bundles have the same files, apart from the manifests' spacing."""
     found, wanted = contents(bundle), contents(expected)
@@ -247,6 +255,12 @@ def test_an_altered_file(vbench: Vbench, old: Path, name: str) -> None:
     assert contents(old) == {name: content for name, content in before.items() if name != f"fp32/{path.name}"}
 
 
+def test_an_impossible_number_of_steps(vbench: Vbench, old: Path) -> None:
+    edit(old, lambda content: content.update(frames=10**12))
+    refused(vbench("migrate", old), MANIFEST, "frame_order is not a permutation")
+    refused(vbench("inspect", old), OLD)
+
+
 def test_a_missing_part(vbench: Vbench, old: Path) -> None:
     edit(old, lambda content: content["parts"].pop("gate_02"))
     refused(vbench("migrate", old), MANIFEST, "part gate_02 is missing")
@@ -258,7 +272,29 @@ def test_a_missing_part(vbench: Vbench, old: Path) -> None:
 def test_a_graph_with_other_layers(vbench: Vbench, old: Path, part: str, other: str) -> None:
     edit(old, lambda content: content["parts"][part].update(files=content["parts"][other]["files"]))
     before = contents(old)
-    refused(vbench("migrate", old), old, "cannot be merged into the part", "export the checkpoint again")
+    refused(vbench("migrate", old), old, "the graphs of its steps are not those that", "export the checkpoint again")
+    assert contents(old) == before
+
+
+@pytest.mark.parametrize("content", [b"", b"not a graph", b"\x08"], ids=["empty", "text", "truncated"])
+def test_a_file_that_is_not_a_graph(vbench: Vbench, old: Path, content: bytes) -> None:
+    replace_graph(old, "gate_02", content)
+    refused(vbench("migrate", old), old, "the graphs of its steps are not those that gates can replace")
+
+
+def test_a_graph_that_refers_to_a_file(vbench: Vbench, old: Path) -> None:
+    model = onnx.load(old / "fp32" / "classifier_02.onnx")
+    onnx.save(model, old / "fp32" / "classifier_02.onnx", save_as_external_data=True, location="x", size_threshold=0)
+    replace_graph(old, "classifier_02", (old / "fp32" / "classifier_02.onnx").read_bytes())
+    refused(vbench("migrate", old), "classifier_02.onnx refers to a weights file that is not in the manifest")
+
+
+def test_a_graph_that_cannot_run(vbench: Vbench, old: Path) -> None:
+    model = onnx.load(old / "fp32" / "gate_02.onnx")
+    model.graph.node[-1].op_type = "Unknown"
+    replace_graph(old, "gate_02", model.SerializeToString())
+    before = contents(old)
+    refused(vbench("migrate", old), old, "the graphs of its steps are not those that gates can replace")
     assert contents(old) == before
 
 
@@ -292,6 +328,19 @@ def test_a_read_only_folder(vbench: Vbench, old: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("vbench.files.os.open", refuse)
     refused(vbench("migrate", old), f"cannot write {old / MANIFEST}: Read-only file system")
     assert contents(old) == before
+
+
+def test_a_current_bundle_may_be_read_only(
+    vbench: Vbench, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **_options: bool) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    bundle = copied(exported, tmp_path / "bundle")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert vbench("migrate", bundle).out.endswith("already current\n")
+    (bundle / "fp32" / "gate_02.onnx").touch()  # left by an interrupted migration
+    refused(vbench("migrate", bundle), f"cannot write {bundle / 'fp32' / 'gate_02.onnx'}: Read-only file system")
 
 
 def test_a_full_disk(old: Path) -> None:
