@@ -21,11 +21,11 @@ from tests import full_size, x3d
 from tests.bundle_cache import cached_export
 from tests.conftest import FlexibleBundle
 from tests.marks import slow_except
-from tests.networks import save_checkpoint
+from tests.networks import noise_clips, save_checkpoint
 from tests.trt_runs import copied, one_line
 from vbench.cli.main import main
 from vbench.errors import BundleError, MissingError, UsageError
-from vbench.export.exporter import ExportOptions
+from vbench.export.exporter import Calibration, ExportOptions
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engines.base import EngineOptions
 from vbench.runtime.engines.trt.ahead import build_plans_ahead
@@ -85,6 +85,18 @@ class TestGraphs:
         plans = build(bundle, slots=2)
         assert [plan.part for plan in plans] == [f"frames_{count:02d}" for count in bundle.manifest.frame_counts]
         assert all(set(plan.plan.layers) == {"fp32"} for plan in plans)
+
+    @pytest.mark.parametrize("family", slow_except(["tsm"], FAMILIES))
+    def test_frame_counts_in_other_precisions(
+        self, flexible_checkpoint: Callable[[str], Path], tmp_path: Path, family: str
+    ) -> None:
+        options = ExportOptions(input_size=64, frames=(4,), precisions=("fp16", "int8-trt"))
+        calibration = Calibration("noise", noise_clips)
+        bundle = cached_export(flexible_checkpoint(family), tmp_path / family, options, calibration)
+        for precision in options.precisions:
+            (plan,) = build(bundle, precision=precision, slots=2)
+            assert PRECISIONS[precision] in plan.plan.layers
+            assert set(plan.plan.layers) <= {"fp32", PRECISIONS[precision]}
 
     @pytest.mark.parametrize("kind", ["frameexit", "static"])
     def test_x3d(self, kind: str, tmp_path: Path) -> None:
