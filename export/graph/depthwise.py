@@ -61,9 +61,9 @@ def _clip_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
 
 
 def _is_depthwise(node: onnx.NodeProto, kernels: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> bool:
-    if node.op_type != "Conv" or node.input[0] not in shapes or node.output[0] not in shapes:
+    if node.op_type != "Conv" or node.input[1] not in kernels or not {node.input[0], node.output[0]} <= shapes.keys():
         return False
-    kernel, attributes = kernels.get(node.input[1], ()), _attributes(node)
+    kernel, attributes = kernels[node.input[1]], _attributes(node)
     frames = kernel[_KERNEL_TIME]
     centered = attributes["pads"][0] == frames // 2 and shapes[node.input[0]][1] == shapes[node.output[0]][1]
     one_channel_each = attributes["group"] == kernel[0] == shapes[node.input[0]][0]
