@@ -41,6 +41,11 @@ class FrameCountExporter(ExportFamily["FrameFlexible", FlexibleManifest]):
                 f"{checkpoint}: {network.name} has no defaults that depend on the data set {options.dataset.name}",
                 "omit --dataset",
             )
+        if network.only_fp32 and options.precisions != (_FP32,):
+            raise UsageError(
+                f"{checkpoint}: {network.name} can be exported in {_FP32} only, not in {', '.join(options.precisions)}",
+                "omit --precision",
+            )
         if options.gate_sets is not None:
             raise UsageError(f"{checkpoint}: {network.name} has no gates", "omit --gate-sets")
         if options.clip_sampling is not None:

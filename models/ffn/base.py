@@ -63,7 +63,8 @@ class FrameFlexible(Network):
 
     ``branches`` are the frame counts with separate norms and adaptations (none in a plain network); ``sampling`` is the
     name of the rule that samples a clip's frames from a video, ``temporal_views`` is the number of clips sampled, and
-    ``view_mean`` states how the outputs of several clips or crops are averaged.
+    ``view_mean`` states how the outputs of several clips or crops are averaged. ``only_fp32`` is true if no conversion
+    to another precision has been tested.
     """
 
     family = "frame_counts"
@@ -71,6 +72,7 @@ class FrameFlexible(Network):
     temporal_views: ClassVar[int] = 1
     view_mean: ClassVar[Literal["logits", "probabilities"]] = "logits"
     frame_multiple: ClassVar[int] = 1
+    only_fp32: ClassVar[bool] = False
 
     def __init__(self, name: str, classes: int, suffixes: Mapping[int, str], input_size: int) -> None:
         """``suffixes`` maps each branch's frame count to its suffix; ``input_size`` is the height and width."""

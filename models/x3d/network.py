@@ -91,6 +91,7 @@ class X3D(FrameFlexible):
     sampling = "temporal_views"
     temporal_views = 10
     view_mean = "probabilities"
+    only_fp32 = True
 
     @property
     def default_counts(self) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from tests.bundle_cache import cached_export
 from tests.fakes_triton import Request, Server
 from tests.networks import save_checkpoint
 from tests.videos import save_moving
-from vbench.errors import CheckpointError, FrameError
+from vbench.errors import CheckpointError, FrameError, UsageError
 from vbench.export.exporter import ExportOptions, export_checkpoint
 from vbench.export.triton.repository import write_repository
 from vbench.models.frameexit.network import FrameExit
@@ -237,3 +237,11 @@ def describe(bundle: Bundle) -> tuple[tuple[str, str], ...]:
 def test_the_narrow_networks_stand_for_the_full_ones() -> None:
     assert isinstance(x3d.narrow(), X3D)
     assert x3d.narrow_frameexit().clip_frames == 13
+
+
+def test_x3d_is_exported_in_fp32_only(static: Bundle, tmp_path: Path) -> None:
+    checkpoint = static.path.parent / "static.pth"
+    options = ExportOptions(input_size=x3d.SIZE, precisions=("fp32", "fp16"))
+    with pytest.raises(UsageError, match=r"can be exported in fp32 only, not in fp32, fp16; omit --precision$"):
+        export_checkpoint(checkpoint, tmp_path / "bundle", options)
+    assert not (tmp_path / "bundle").exists()
