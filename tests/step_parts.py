@@ -30,7 +30,7 @@ def to_step_parts(folder: Path, schema_version: int = 4, first_threshold: float 
     for name in [name for name in content["parts"] if name.startswith(("gates", "classifiers"))]:
         part = content["parts"].pop(name)
         steps = {graph.name: graph for graph in _step_graphs(folder, name, part, names)}
-        for file in (*part["files"].values(), *part["gpu_files"].values()):
+        for file in (*part["files"].values(), *part["other_forms"]["gpu"].values()):
             (folder / file["path"]).unlink(missing_ok=True)  # all precisions share it
         content["parts"] |= {step: _entry(folder, graph, part) for step, graph in steps.items()}
         for check in content["checks"].values():
@@ -49,7 +49,7 @@ def to_step_parts(folder: Path, schema_version: int = 4, first_threshold: float 
 
 def _step_graphs(folder: Path, name: str, part: Json, names: Names) -> Iterator[onnx.GraphProto]:
     """Yield the graphs of the steps that a part evaluates."""
-    model = onnx.load(folder / part["gpu_files"]["fp32"]["path"])
+    model = onnx.load(folder / part["other_forms"]["gpu"]["fp32"]["path"])
     stacked = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     kind, mark, gate_set = name.partition("__")
     steps = stacked["numbers"].astype(int).ravel()

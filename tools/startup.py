@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from vbench.bench.records.run_file import read_run
+
 _LOAD = """
 import json, sys
 from vbench.startup import phase, process_startup, ready
@@ -60,7 +62,7 @@ def _run(arguments: argparse.Namespace, engine: str) -> Record:
         data = () if arguments.data is None else ("--data", arguments.data)
         options = ("--engine", engine, "--dataset", arguments.dataset, *data, "--limit", "1", "-o", str(run))
         _python("-m", "vbench", "run", str(arguments.bundle), *options)
-        return dict(json.loads((run / "run.json").read_bytes())["startup"])
+        return dict(read_run(run).object("startup").content)
 
 
 def _python(*arguments: str) -> str:

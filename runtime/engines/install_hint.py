@@ -12,9 +12,9 @@ from ...errors import MissingError
 
 _RTX = "1.7.1.116"  # the release whose parser and builder vbench is tested with
 _PACKAGES = {  # arguments to pip for the packages of each extra, including the CUDA libraries for GPUs
-    "cpu": "onnxruntime numba simplejpeg",
+    "cpu": "onnxruntime",
     "gpu": "'onnxruntime-gpu[cuda,cudnn]' nvidia-ml-py",
-    "openvino": "openvino numba simplejpeg",
+    "openvino": "openvino",
     "trt": "tensorrt pycuda cuda-bindings nvidia-ml-py",
     "trt-rtx": f"tensorrt-rtx-cu13-libs=={_RTX} tensorrt-rtx-cu13-bindings=={_RTX} pycuda cuda-bindings nvidia-ml-py",
     "export": "torch onnx onnxscript",

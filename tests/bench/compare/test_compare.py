@@ -175,7 +175,7 @@ def test_the_order_of_the_videos_does_not_matter(tmp_path: Path) -> None:
 def test_configuration_differences_are_listed(tmp_path: Path) -> None:
     before = make_run(tmp_path / "before", noisy(10))
     engine = EngineOptions(engine="openvino", precision="int8", threads=1)
-    config = replace(CONFIG, engine=engine, stream=THROUGHPUT)
+    config = replace(CONFIG, engine=engine, stream=replace(THROUGHPUT, workers=CONFIG.stream.workers))
     after = make_run(tmp_path / "after", noisy(10), config=config, machine={**MACHINE, "cores": 8})
     assert compare(before, after).set_ups == (
         "cores 4 / 8",

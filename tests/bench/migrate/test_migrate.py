@@ -271,6 +271,7 @@ def test_a_run(vbench: Vbench, tmp_path: Path) -> None:
             "provider": "cuda",
             "graphs": None,
             "max_flips": None,
+            "replicas": 1,
         },
         "data": {"dataset": "folder", "data": "data/folder", "limit": 6},
         "stream": {**stream, "sync": "speculative", "mode": "throughput"},

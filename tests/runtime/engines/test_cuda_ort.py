@@ -122,7 +122,7 @@ def test_only_pixels_are_uploaded_and_only_outputs_downloaded(
     assert gpu.downloads <= gates + 2 * len(steps)
 
 
-@pytest.mark.parametrize("family", ["tsm", "uniformer"])
+@pytest.mark.parametrize("family", ["tsm", "slowfast"])  # Uniformer has another form on CPUs
 @pytest.mark.parametrize("graphs", [False, True])
 def test_frame_flexible_networks(
     gpu: FakeOrtGpu, flexible_bundle: FlexibleBundle, family: str, graphs: bool, monkeypatch: pytest.MonkeyPatch

@@ -27,7 +27,8 @@ def test_packages_of_an_extra(extra: str) -> None:
     (line,) = re.findall(rf"^{extra} = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     command = shlex.split(install_hint.install(extra))
     assert command[:2] == ["pip", "install"]
-    assert names(command[2:]) == names(re.findall(r'"([^"]+)"', line))
+    faster = {"numba", "simplejpeg"} if extra in ("cpu", "openvino") else set()  # a missing engine does not need them
+    assert names(command[2:]) == names(re.findall(r'"([^"]+)"', line)) - faster
 
 
 def test_no_hint_names_an_extra_of_vbench() -> None:
