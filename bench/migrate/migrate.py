@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ...errors import RunError, UsageError
 from ...files import disk_error, whole_file
+from ...paths import inside
 from ...runtime.bundle.bundle import MANIFEST, Bundle, open_bundle
 from ...runtime.bundle.manifest import SCHEMA_VERSION as BUNDLE_VERSION
 from ...runtime.bundle.migrate import MergeSteps, migrate_manifest
@@ -142,7 +143,9 @@ def _bundle(path: Path, merge_steps: MergeSteps) -> MigratedFile:
 
 
 def _step_parts(path: Path, version: int, manifest: StepPartsManifest, merge_steps: MergeSteps) -> MigratedFile:
-    write_parts = merge_steps(Bundle(path.parent, manifest))
+    bundle = Bundle(path.parent, manifest)
+    bundle.check_files()  # a part that is missing or altered would be noticed only when the bundle runs
+    write_parts = merge_steps(bundle)
 
     def write(new: Path) -> None:
         _write_text(new, write_parts().model_dump_json(indent=1))
@@ -152,12 +155,15 @@ def _step_parts(path: Path, version: int, manifest: StepPartsManifest, merge_ste
 
 
 def _remove_replaced_files(bundle: Path) -> None:
-    for path in (bundle / name for name in open_bundle(bundle).manifest.replaced_files()):
+    """Remove the files of the parts that were replaced, except through a link that leads out of the bundle."""
+    for name in open_bundle(bundle).manifest.replaced_files():
+        path = inside(bundle, name)
         try:
-            if path.exists():  # on a read-only file system, it is an error to remove a missing file as well
+            # On a read-only file system, it is an error to remove a missing file as well.
+            if path is not None and path.exists():
                 path.unlink()
         except OSError as error:
-            raise disk_error(path, error) from None
+            raise disk_error(bundle / name, error) from None
 
 
 def _run_folder(run: Path) -> Iterator[MigratedFile]:

@@ -199,6 +199,24 @@ def test_a_link_to_a_bundle(vbench: Vbench, old: Path, exported: Path, tmp_path:
     same_files(old, exported)
 
 
+def test_nothing_outside_the_bundle_is_removed(vbench: Vbench, old: Path, exported: Path, tmp_path: Path) -> None:
+    before = contents(old)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / MANIFEST).write_bytes((exported / MANIFEST).read_bytes())
+    (linked / "fp32").symlink_to(old / "fp32")
+    assert vbench("migrate", linked).code == 0
+    assert contents(old) == before
+
+
+@pytest.mark.parametrize("file", ["backbone.onnx", "accumulator.onnx"])
+def test_an_incomplete_bundle_is_refused(vbench: Vbench, old: Path, file: str) -> None:
+    (old / "fp32" / file).unlink()
+    before = contents(old)
+    refused(vbench("migrate", old), old / "fp32" / file, "is missing")
+    assert contents(old) == before
+
+
 def test_a_dry_run_writes_nothing(vbench: Vbench, old: Path) -> None:
     before = contents(old)
     line = f"{old / MANIFEST}: bundle, schema 4, {CHANGE} (not written)\n"
