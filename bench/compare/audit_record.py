@@ -9,9 +9,14 @@ from ...runtime.bundle.bundle import open_bundle
 from ...runtime.engine_choice.audits import record_audit
 from ...runtime.engine_choice.candidates import EXACT, LOWER, Candidate
 from ...runtime.engines.device import CPU
-from ..records.run_file import read_run
+from ..records.run_file import Entries, read_run
 from ..records.tables import read_predictions
 from .audit import AuditedRun
+
+
+def _layers(record: Entries, unknown: str) -> str:
+    """Return the engine's layer counts by compute precision; ``unknown`` if the engine does not report them."""
+    return str(record.object("engine_details").content.get("layers", unknown)).replace("i8", "int8")
 
 
 def record_finding(one: AuditedRun, reference: AuditedRun, changed_percent: float, bundle: Path) -> str:
@@ -33,6 +38,8 @@ def record_finding(one: AuditedRun, reference: AuditedRun, changed_percent: floa
         "policy": dict(record.object("policy").content),
     }
     candidate = Candidate(one.engine, one.precision)
+    if one.precision not in _layers(record, one.precision):
+        return f"not recorded for --precision auto: {one.engine} ran no layer in {one.precision}"
     if record_audit(open_bundle(bundle), candidate, dataset, changed_percent, len(videos)):
         return f"recorded for --precision auto: {candidate} changed {changed_percent:.2f} % of {len(videos)} videos"
     return f"not recorded for --precision auto: {bundle} is not writable"

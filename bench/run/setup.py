@@ -14,7 +14,7 @@ from ...errors import DatasetError, UsageError
 from ...runtime.bundle.bundle import Bundle, open_bundle
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.engine_choice.choose import EngineChoice, choose_engine
-from ...runtime.engine_choice.replicas import ReplicaChoice, choose_replicas
+from ...runtime.engine_choice.replicas import ReplicaChoice, check_replicas, choose_replicas
 from ...runtime.families import family_of
 from ...runtime.load import load_network
 from ...runtime.networks.base import Network
@@ -131,7 +131,10 @@ def _load(config: RunConfig, bundle: Bundle[Manifest], choice: PolicyChoice) -> 
     with phase("data set"):
         dataset = load_dataset(config.data.dataset, config.data.data)
     _require_output(dataset, bundle)
-    options, chosen = choose_engine(bundle, replace(config.engine, slots=config.stream.slots), choice)
+    check_replicas(config.engine, choice)
+    options, chosen = choose_engine(
+        bundle, replace(config.engine, slots=config.stream.slots), choice, dataset_defaults(dataset)
+    )
     options, counted = choose_replicas(bundle, options, choice)
     if chosen is not None:
         options.say(chosen.text())

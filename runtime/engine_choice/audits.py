@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,6 +11,7 @@ from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
 from ..measurements.identity import cpu_identity
 from ..measurements.store import MeasurementStore
+from ..policies.base import Policy
 from ..telemetry.environment import versions
 from .candidates import Candidate, engine_versions
 
@@ -33,16 +35,19 @@ def record_audit(
     return MeasurementStore(bundle).put("audits", setup, {"changed_percent": changed_percent, "videos": videos})
 
 
-def objection(bundle: Bundle[Manifest], candidate: Candidate, max_flips: float) -> str:
+def objection(bundle: Bundle[Manifest], candidate: Candidate, policy: Policy, max_flips: float) -> str:
     """Return why the recorded audits do not permit a candidate; "" if they do.
 
-    Every audit of enough videos must be within ``max_flips`` percent, and there must be at least one.
+    Every audit of enough videos with the same ``policy`` must be within ``max_flips`` percent, and there must be at
+    least one: other thresholds or frame counts change other videos.
     """
-    found = _audits(bundle, candidate)
+    found = _audits(bundle, candidate, policy)
     large = [(changed, videos) for changed, videos in found if videos >= LEAST_VIDEOS]
     if not found:
         engine, precision = candidate
-        return f"no audit recorded: vbench audit {bundle.path} --engine {engine} --precision {precision}"
+        return (
+            f"no audit recorded with this policy: vbench audit {bundle.path} --engine {engine} --precision {precision}"
+        )
     if not large:
         return f"audited on {max(videos for _, videos in found)} videos, fewer than {LEAST_VIDEOS}"
     changed, videos = max(large)
@@ -51,13 +56,17 @@ def objection(bundle: Bundle[Manifest], candidate: Candidate, max_flips: float) 
     return ""
 
 
-def _audits(bundle: Bundle[Manifest], candidate: Candidate) -> list[tuple[float, int]]:
+def _audits(bundle: Bundle[Manifest], candidate: Candidate, policy: Policy) -> list[tuple[float, int]]:
     """Return the changed percentage and the number of videos of each audit of a candidate; skip damaged entries."""
+    record = json.loads(json.dumps(policy.record()))
     setup, found = _setup(bundle, candidate), list[tuple[float, int]]()
     for entry in MeasurementStore(bundle).entries("audits"):
         with suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            if setup.items() <= entry["measured_on"].items():
-                found.append((float(entry["changed_percent"]), int(entry["videos"])))
+            measured_on = entry["measured_on"]
+            if setup.items() <= measured_on.items() and measured_on["dataset"]["policy"] == record:
+                changed, videos = float(entry["changed_percent"]), int(entry["videos"])
+                if 0 <= changed <= 100 and videos > 0:
+                    found.append((changed, videos))
     return found
 
 

@@ -19,6 +19,7 @@ from ..families import family_of
 from ..measurements.identity import cpu_identity
 from ..measurements.store import MeasurementStore
 from ..policies.choice import PolicyChoice
+from ..policies.first_threshold import DatasetDefaults
 from ..telemetry.cpus import usable_cpus
 from ..telemetry.environment import versions
 from ..telemetry.load import load_text
@@ -70,7 +71,10 @@ def _digits(time_ms: float) -> str:
 
 
 def choose_engine(
-    bundle: Bundle[Manifest], options: EngineOptions, choice: PolicyChoice
+    bundle: Bundle[Manifest],
+    options: EngineOptions,
+    choice: PolicyChoice,
+    dataset: DatasetDefaults | None = None,
 ) -> tuple[EngineOptions, EngineChoice | None]:
     """Return options with a named engine and precision, and how they were chosen; None if they were named already.
 
@@ -83,7 +87,8 @@ def choose_engine(
     if not permitted:
         return options, None
     limit = MAX_FLIPS if options.max_flips is None else options.max_flips
-    audited = {each: objection(bundle, each, limit) for each in permitted if _needs_audit(each, options)}
+    policy = family_of(bundle.manifest).resolve(bundle.manifest, choice, dataset).policy
+    audited = {each: objection(bundle, each, policy, limit) for each in permitted if _needs_audit(each, options)}
     rejected = {str(each): reason for each, reason in audited.items() if reason}
     remaining = [each for each in permitted if str(each) not in rejected]
     with phase("choice of engine", whole=True):

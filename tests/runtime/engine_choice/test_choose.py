@@ -17,6 +17,7 @@ from vbench.runtime.engine_choice.audits import LEAST_VIDEOS, record_audit
 from vbench.runtime.engine_choice.candidates import Candidate
 from vbench.runtime.engine_choice.choose import EngineChoice, choose_engine
 from vbench.runtime.engines.options import AUTO, EngineOptions
+from vbench.runtime.families import family_of
 from vbench.runtime.measurements.store import FILE, MeasurementStore
 from vbench.runtime.policies.choice import PolicyChoice
 
@@ -62,6 +63,12 @@ def chosen(bundle: Bundle, **changes: Any) -> EngineChoice:
     assert found is not None
     assert (named.engine, named.precision, named.max_flips) == (found.engine, found.precision, None)
     return found
+
+
+def videos(bundle: Bundle, name: str, choice: PolicyChoice | None = None) -> dict[str, Any]:
+    """Return the identity of an audited data set: its name, and the policy of the audit."""
+    policy = family_of(bundle.manifest).resolve(bundle.manifest, choice or PolicyChoice()).policy
+    return {"name": name, "policy": json.loads(json.dumps(policy.record()))}
 
 
 def test_named_options_stay_as_they_are(bundle: Bundle, measured: Measured) -> None:
@@ -163,13 +170,13 @@ def test_a_lower_precision_requires_an_audit(bundle: Bundle) -> None:
     found = chosen(bundle, precision=AUTO)
     assert (found.engine, found.precision) == ("openvino", "fp32")
     command = f"vbench audit {bundle.path} --engine openvino --precision bf16"
-    assert found.rejected["openvino bf16"] == f"no audit recorded: {command}"
-    assert f"; not openvino bf16: no audit recorded: {command}" in found.text()
-    assert record_audit(bundle, BF16, {"name": "some"}, 0.5, LEAST_VIDEOS)
+    assert found.rejected["openvino bf16"] == f"no audit recorded with this policy: {command}"
+    assert f"; not openvino bf16: no audit recorded with this policy: {command}" in found.text()
+    assert record_audit(bundle, BF16, videos(bundle, "some"), 0.5, LEAST_VIDEOS)
     found = chosen(bundle, precision=AUTO)
     assert (found.engine, found.precision) == ("openvino", "bf16")
     assert found.rejected.keys() == {"ort int8", "openvino int8"}
-    assert record_audit(bundle, INT8, {"name": "some"}, 0.9, LEAST_VIDEOS)
+    assert record_audit(bundle, INT8, videos(bundle, "some"), 0.9, LEAST_VIDEOS)
     assert chosen(bundle, precision=AUTO).engine == "ort"
     assert chosen(bundle, precision=AUTO, max_flips=0.8).precision == "bf16"
     assert chosen(bundle, precision=AUTO, max_flips=0.0).rejected["ort int8"] == (
@@ -178,27 +185,37 @@ def test_a_lower_precision_requires_an_audit(bundle: Bundle) -> None:
     assert chosen(bundle).precision == "fp32"
 
 
-def test_every_large_audit_must_be_within_the_limit(bundle: Bundle) -> None:
-    record_audit(bundle, BF16, {"name": "small"}, 0.0, LEAST_VIDEOS - 1)
-    assert chosen(bundle, precision=AUTO).rejected["openvino bf16"] == "audited on 299 videos, fewer than 300"
-    record_audit(bundle, BF16, {"name": "large"}, 0.0, 1000)
-    record_audit(bundle, BF16, {"name": "small"}, 50.0, LEAST_VIDEOS - 1)
+def test_an_audit_of_another_policy_does_not_count(bundle: Bundle) -> None:
+    record_audit(bundle, BF16, videos(bundle, "some", PolicyChoice(first_threshold=0.1)), 0.0, 1000)
+    assert chosen(bundle, precision=AUTO).rejected["openvino bf16"].startswith("no audit recorded with this policy")
+    record_audit(bundle, BF16, videos(bundle, "some"), 0.0, 1000)
     assert chosen(bundle, precision=AUTO).precision == "bf16"
-    record_audit(bundle, BF16, {"name": "another"}, 1.5, 400)
+
+
+def test_every_large_audit_must_be_within_the_limit(bundle: Bundle) -> None:
+    record_audit(bundle, BF16, videos(bundle, "small"), 0.0, LEAST_VIDEOS - 1)
+    assert chosen(bundle, precision=AUTO).rejected["openvino bf16"] == "audited on 299 videos, fewer than 300"
+    record_audit(bundle, BF16, videos(bundle, "large"), 0.0, 1000)
+    record_audit(bundle, BF16, videos(bundle, "small"), 50.0, LEAST_VIDEOS - 1)
+    assert chosen(bundle, precision=AUTO).precision == "bf16"
+    record_audit(bundle, BF16, videos(bundle, "another"), 1.5, 400)
     found = chosen(bundle, precision=AUTO)
     assert found.rejected["openvino bf16"] == "changed 1.50 % of 400 videos, more than 1 %"
 
 
 @pytest.mark.parametrize("other", ["cpu_identity", "versions"])
 def test_audits_of_another_machine_do_not_count(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
-    record_audit(bundle, BF16, {"name": "some"}, 0.0, 1000)
+    record_audit(bundle, BF16, videos(bundle, "some"), 0.0, 1000)
     monkeypatch.setattr(f"vbench.runtime.engine_choice.audits.{other}", lambda: {"openvino": "1", "processor": "x"})
     assert chosen(bundle, precision=AUTO).rejected["openvino bf16"].startswith("no audit recorded")
 
 
-@pytest.mark.parametrize("damage", [{"changed_percent": None}, {"videos": "many"}, {"measured_on": 3}])
+@pytest.mark.parametrize(
+    "damage",
+    [{"changed_percent": None}, {"changed_percent": -5}, {"videos": "many"}, {"videos": 0}, {"measured_on": 3}],
+)
 def test_damaged_audits_do_not_count(bundle: Bundle, damage: dict[str, Any]) -> None:
-    record_audit(bundle, BF16, {"name": "some"}, 0.0, 1000)
+    record_audit(bundle, BF16, videos(bundle, "some"), 0.0, 1000)
     content = json.loads((bundle.path / FILE).read_bytes())
     (key,) = content["audits"]
     content["audits"][key] |= damage
