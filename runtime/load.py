@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 from .bundle.bundle import Bundle, open_bundle
 from .bundle.manifest import Manifest
 from .engine_choice.choose import choose_engine
-from .engine_choice.replicas import choose_replicas, load_replicas
+from .engine_choice.replicas import check_replicas, choose_replicas, load_replicas
 from .engines.base import EngineOptions
 from .engines.options import AUTO, AUTO_REPLICAS, checked_replicas
 from .families import family_of
@@ -105,6 +105,7 @@ def load(
         remeasure=remeasure or None,
         policy=read_policy(Path(policy)) if isinstance(policy, str | Path) else policy,
     )
+    check_replicas(options, choice)
     opened = open_bundle(Path(bundle))
     named, _ = choose_engine(opened, options, choice)
     counted, _ = choose_replicas(opened, named, choice)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .choose import EngineChoice as EngineChoice
     from .choose import choose_engine as choose_engine
     from .replicas import ReplicaChoice as ReplicaChoice
+    from .replicas import check_replicas as check_replicas
     from .replicas import choose_replicas as choose_replicas
     from .replicas import load_replicas as load_replicas
 
@@ -23,6 +24,7 @@ __getattr__ = lazy_exports(
     ),
     replicas=(
         "ReplicaChoice",
+        "check_replicas",
         "choose_replicas",
         "load_replicas",
     ),

@@ -7,18 +7,19 @@ its share of the threads. The calls per second are stored with the bundle's meas
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from statistics import median
 from typing import Any
 
 from ...errors import UsageError
 from ...startup import phase
 from ..bundle.bundle import Bundle
 from ..bundle.manifest import Manifest
-from ..engines.base import Engine, EngineOptions, load_engine
+from ..engines.base import Engine, EngineOptions, Handle, load_engine
 from ..engines.device import requested_gpu
 from ..engines.options import AUTO_REPLICAS, PLAN_ENGINES
 from ..measurements.store import Entry, MeasurementStore
@@ -28,6 +29,7 @@ from .choose import dominant_call, measured_setup
 from .timing import part_inputs
 
 _FASTER = 1.05  # more replicas must be at least this much faster than fewer: each needs the memory of an engine
+_SPREAD = 1.2  # rounds that differ by more were disturbed
 _MOST = 16
 _WARM_UP_S, _TURN_S, _ROUNDS = 0.2, 0.4, 3
 
@@ -39,6 +41,7 @@ class ReplicaChoice:
     Attributes:
         calls_per_s: calls per second of the ``part``, with ``rows`` rows each, by number of replicas.
         measured: when and under what load that was measured.
+        unsteady: why the rates are doubtful; "" if they are not.
     """
 
     replicas: int
@@ -46,6 +49,7 @@ class ReplicaChoice:
     rows: int = 0
     calls_per_s: dict[str, float] = field(default_factory=dict)
     measured: str = ""
+    unsteady: str = ""
 
     def record(self) -> dict[str, Any]:
         """Return the choice as JSON."""
@@ -54,8 +58,26 @@ class ReplicaChoice:
     def text(self) -> str:
         """Describe the choice in one line."""
         rates = ", ".join(f"{count}: {rate:.3g}" for count, rate in self.calls_per_s.items())
-        why = f"calls of {self.part} per second: {rates}; {self.measured}" if rates else "one thread"
+        measured = f"calls of {self.part} per second: {rates}"
+        notes = (measured, self.measured, self.unsteady and f"unsteady: {self.unsteady}")
+        why = "; ".join(filter(None, notes)) if rates else "one thread"
         return f"replicas auto: {self.replicas} ({why})"
+
+
+def check_replicas(options: EngineOptions, choice: PolicyChoice) -> None:
+    """Raise UsageError if replicas are requested where they do not apply; note if they exceed the threads."""
+    if options.replicas == 1:
+        return
+    if requested_gpu(options) is not None or options.engine in PLAN_ENGINES:
+        raise UsageError("--replicas divides the CPU's threads, but this engine runs on a GPU", "omit --replicas")
+    if choice.budget_ms is not None:
+        raise UsageError(
+            "--replicas run at the same time and slow one another down, so --budget-ms cannot be met",
+            "omit one of them",
+        )
+    threads = options.thread_count()
+    if options.replicas > threads:  # not an error: an interrupted run may be resumed with fewer CPUs
+        options.say(f"--replicas {options.replicas}: there are only {threads} engine threads, so each replica has one")
 
 
 def choose_replicas(
@@ -64,21 +86,11 @@ def choose_replicas(
     """Return options with a number of replicas, and how it was chosen; None if it was given already.
 
     Raises:
-        UsageError: the number is out of range, or the engine runs on a GPU.
-        VbenchError: the engine cannot be loaded.
+        VbenchError: the engine cannot be loaded, or fails.
     """
-    if options.replicas == 1:
-        return options, None
-    if requested_gpu(options) is not None or options.engine in PLAN_ENGINES:
-        raise UsageError("--replicas divides the CPU's threads, but this engine runs on a GPU", "omit --replicas")
-    threads = options.thread_count()
     if options.replicas != AUTO_REPLICAS:
-        if options.replicas > threads:
-            raise UsageError(
-                f"--replicas {options.replicas} exceeds the number of engine threads, {threads}",
-                f"choose at most {threads}, or raise --threads",
-            )
         return options, None
+    threads = options.thread_count()
     with phase("choice of replicas", whole=True):
         found = _fastest(bundle, options, choice, _counts(threads))
     return replace(options, replicas=found.replicas), found
@@ -111,7 +123,7 @@ def _fastest(
         "replicas": list(counts),
     }
     chosen = _chosen(store.get("replicas", setup) or {}, counts, part, rows)
-    if chosen is None:
+    if chosen is None or chosen.unsteady:
         options.say(f"measuring {', '.join(map(str, counts))} replicas (once for this bundle and machine)")
         entry = _measure(bundle, options, counts, part, rows)
         store.put("replicas", setup, entry)
@@ -130,7 +142,7 @@ def _chosen(entry: Entry, counts: Sequence[int], part: str, rows: int) -> Replic
                 if rates[count] >= _FASTER * rates[best]:
                     best = count
             named = {str(count): rate for count, rate in rates.items()}
-            return ReplicaChoice(best, part, rows, named, load_text(entry["load"]))
+            return ReplicaChoice(best, part, rows, named, load_text(entry["load"]), str(entry["unsteady"]))
     return None
 
 
@@ -140,33 +152,40 @@ def _measure(
     """Return the median calls per second for each number of replicas, and the load."""
     only = replace(options, parts=frozenset([part]), say=lambda _: None)
     inputs = part_inputs(bundle.manifest, part, rows)
-    rates: dict[str, float] = {}
+    rates: dict[int, list[float]] = {}
     with LoadMonitor() as monitor:
         for count in counts:
             engines = load_replicas(bundle, replace(only, replicas=count))
-            rates[str(count)] = _calls_per_s(engines, part, inputs)
-    return {"calls_per_s": rates, "load": monitor.record()}
+            handles = [[engine.put(each) for each in inputs] for engine in engines]
+            _calls_per_s(engines, part, handles, _WARM_UP_S)
+            rates[count] = [_calls_per_s(engines, part, handles, _TURN_S) for _ in range(_ROUNDS)]
+    return {
+        "calls_per_s": {str(count): median(measured) for count, measured in rates.items()},
+        "load": monitor.record(),
+        "unsteady": _disturbance(rates),
+    }
 
 
-def _calls_per_s(engines: Sequence[Engine], part: str, inputs: Sequence[Any]) -> float:
-    handles = [[engine.put(each) for each in inputs] for engine in engines]
+def _disturbance(rates: Mapping[int, Sequence[float]]) -> str:
+    """Return why the rates are doubtful; "" if they are not."""
+    for count, measured in rates.items():
+        if max(measured) > _SPREAD * min(measured):
+            return f"{count} replicas made {min(measured):.3g} to {max(measured):.3g} calls per second"
+    return ""
 
-    def calls(seconds: float) -> float:
-        counted = [0] * len(engines)
-        end = time.perf_counter() + seconds
 
-        def work(number: int) -> None:
-            while counted[number] == 0 or time.perf_counter() < end:
-                engines[number].run(part, *handles[number])
-                counted[number] += 1
+def _calls_per_s(engines: Sequence[Engine], part: str, inputs: Sequence[Sequence[Handle]], seconds: float) -> float:
+    """Return how many calls all engines make per second, each on its own thread and with its own inputs."""
+    end = time.perf_counter() + seconds
 
-        start = time.perf_counter()
-        threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(len(engines))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return sum(counted) / (time.perf_counter() - start)
+    def calls(engine: Engine, given: Sequence[Handle]) -> int:
+        made = 0
+        while made == 0 or time.perf_counter() < end:
+            engine.run(part, *given)
+            made += 1
+        return made
 
-    calls(_WARM_UP_S)
-    return sorted(calls(_TURN_S) for _ in range(_ROUNDS))[_ROUNDS // 2]
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(engines)) as pool:
+        made = sum(pool.map(calls, engines, inputs))
+    return made / (time.perf_counter() - start)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,9 +47,9 @@ def checked_replicas(count: object) -> int:
     Raises:
         UsageError: it is not a positive integer.
     """
-    if not isinstance(count, int) or count < 1:
-        raise UsageError(f"--replicas must be auto or a number >= 1, got {count!r}", "pass for example 2, or auto")
-    return count
+    if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+        raise UsageError(f"--replicas must be auto or a number >= 1, got {count}", "pass for example 2, or auto")
+    return int(count)
 
 
 def print_to_stderr(text: str) -> None:

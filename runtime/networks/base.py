@@ -94,7 +94,7 @@ class Network:
         """
         policy = self.family.policy_for_clip(self, clip, frames, budget_ms)
         network = self if policy is self.policy else self.with_policy(policy)
-        (result,) = network.stream([clip], StreamOptions())
+        (result,) = network._stream([clip], StreamOptions())
         return result.unwrap()
 
     def stream(
@@ -115,9 +115,7 @@ class Network:
             streams = [partial(single.open_stream, options) for single in singles]
             yield from replica_results(streams, clips, time.perf_counter)
             return
-        with closing(self.open_stream(options, clips)) as stream:
-            stream.finish()
-            yield from stream.results()
+        yield from self._stream(clips, options)
 
     def open_stream(
         self,
@@ -136,6 +134,14 @@ class Network:
         program = self.family.program(self.engine, manifest, self.policy, options)
         open_input = partial(self.family.open_input, self.engine, manifest, self.policy)
         return ClipStream(program, open_input, options, clips, clock)
+
+    def _stream(
+        self, clips: Iterable[Clip | OpenSource | NamedClip], options: StreamOptions | None
+    ) -> Generator[ClipResult, None, None]:
+        """Run a stream on the first replica."""
+        with closing(self.open_stream(options, clips)) as stream:
+            stream.finish()
+            yield from stream.results()
 
     def warm_up(self, options: StreamOptions) -> None:
         """Run every part that a clip may need, so that lazy initialization does not affect measurements."""

@@ -8,9 +8,11 @@ thread, and takes its next clip from the common iterable, so that no replica idl
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import count
 from queue import Empty, Queue
 from typing import NamedTuple
 
@@ -20,7 +22,9 @@ from ..scheduler.stream import ClipStream
 
 OpenStream = Callable[[Iterable[object]], ClipStream]
 _RESULTS_PER_REPLICA = 4  # results that may wait for the caller before the replicas pause
-_POLL_S = 0.25
+_POLL_S = 0.05
+_STOP_LIMIT_S = 30.0  # longer than any tick
+_TAKE_LIMIT_S = 0.5
 
 
 def replica_results(
@@ -77,13 +81,18 @@ class _Replicas:
             running -= 1
 
     def stop(self) -> None:
-        """End all streams after their current tick, and wait for their threads."""
+        """End all streams after their current tick, and wait for their threads, unless one makes no progress."""
         self._stopped.set()
         self._shared.stop()
+        now_s = time.monotonic()
         for thread in self._threads:
-            while thread.is_alive():
+            while thread.is_alive() and time.monotonic() < now_s + self._limit_s(thread):
                 self._discard()  # so that no thread waits for room
                 thread.join(_POLL_S)
+
+    def _limit_s(self, thread: threading.Thread) -> float:
+        """Return how long to wait for a thread: not for the caller's iterable, which may never return."""
+        return _TAKE_LIMIT_S if self._shared.taking is thread else _STOP_LIMIT_S
 
     def _work(self, open_stream: OpenStream) -> None:
         error = None
@@ -94,13 +103,13 @@ class _Replicas:
         self._results.put(_Ended(error))
 
     def _run(self, open_stream: OpenStream) -> None:
-        numbers: list[int] = []
+        numbers: dict[int, int] = {}
         with closing(open_stream(self._shared.take(numbers))) as stream:
             stream.finish()
             for result in stream.results():
                 if self._stopped.is_set():
                     return
-                self._results.put(replace(result, clip=numbers[result.clip]))
+                self._results.put(replace(result, clip=numbers.pop(result.clip)))
 
     def _discard(self) -> None:
         try:
@@ -115,20 +124,27 @@ class _SharedClips:
 
     def __init__(self, clips: Iterable[object]) -> None:
         self._clips, self._lock, self._count, self._stopped = iter(clips), threading.Lock(), 0, False
+        self.taking: threading.Thread | None = None  # the thread that is waiting for the iterable
 
-    def take(self, numbers: list[int]) -> Iterator[object]:
-        """Yield the clips that the calling thread gets, and append the number of each to ``numbers``."""
-        while True:
-            with self._lock:
+    def take(self, numbers: dict[int, int]) -> Iterator[object]:
+        """Yield the clips that the calling thread gets, and store the number of each by its place among them."""
+        for place in count():
+            while not self._lock.acquire(timeout=_POLL_S):
                 if self._stopped:
                     return
-                try:
-                    clip = next(self._clips)
-                except StopIteration:
-                    self._stopped = True
+            try:
+                if self._stopped:
                     return
-                numbers.append(self._count)
+                self.taking = threading.current_thread()
+                clip = next(self._clips)
+                numbers[place] = self._count
                 self._count += 1
+            except StopIteration:
+                self._stopped = True
+                return
+            finally:
+                self.taking = None
+                self._lock.release()
             yield clip
 
     def stop(self) -> None:

@@ -16,10 +16,11 @@ from tests.bench.run.test_run import interrupt_after, save_dataset
 from tests.configs import changed, run_config
 from vbench.bench.records.run_folder import RunConfig
 from vbench.bench.run.run import resume_run, start_run
-from vbench.errors import UsageError
+from vbench.errors import EngineError, UsageError
 from vbench.runtime.bundle.bundle import Bundle
 from vbench.runtime.engine_choice import replicas
-from vbench.runtime.engine_choice.replicas import ReplicaChoice, choose_replicas, load_replicas
+from vbench.runtime.engine_choice.replicas import ReplicaChoice, check_replicas, choose_replicas, load_replicas
+from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.engines.options import AUTO_REPLICAS, EngineOptions, parse_replicas
 from vbench.runtime.measurements.store import FILE
 from vbench.runtime.policies.choice import PolicyChoice
@@ -47,7 +48,7 @@ def rates(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[int, float]]:
 
     def measure(_b: object, _o: object, counts: list[int], _part: str, _rows: int) -> dict[str, Any]:
         given = queue.pop(0)
-        return {"calls_per_s": {str(count): given[count] for count in counts}, "load": LOAD}
+        return {"calls_per_s": {str(count): given[count] for count in counts}, "load": LOAD, "unsteady": ""}
 
     monkeypatch.setattr(replicas, "_measure", measure)
     return queue
@@ -121,15 +122,45 @@ def test_replicas_share_the_threads(bundle: Bundle, threads: int, count: int, ea
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (options(5), "--replicas 5 exceeds the number of engine threads, 4; choose at most 4"),
-        (options(3, threads=2), "--replicas 3 exceeds the number of engine threads, 2"),
         (options(2, device="cuda"), "--replicas divides the CPU's threads, but this engine runs on a GPU"),
         (options(AUTO_REPLICAS, engine="trt"), "--replicas divides the CPU's threads"),
     ],
 )
-def test_impossible_numbers(bundle: Bundle, given: EngineOptions, words: str) -> None:
+def test_replicas_are_for_cpus(given: EngineOptions, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        choose_replicas(bundle, given, PolicyChoice())
+        check_replicas(given, PolicyChoice())
+
+
+def test_replicas_and_a_budget_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match=r"so --budget-ms cannot be met; omit one of them$"):
+        check_replicas(options(2), PolicyChoice(budget_ms=5.0))
+
+
+def test_more_replicas_than_threads_is_only_a_note(bundle: Bundle) -> None:
+    """An interrupted run may be resumed with fewer CPUs."""
+    said: list[str] = []
+    given = options(5, say=said.append)
+    check_replicas(given, PolicyChoice())
+    assert said == ["--replicas 5: there are only 4 engine threads, so each replica has one"]
+    assert [engine.describe()["threads"] for engine in load_replicas(bundle, given)] == ["1"] * 5
+
+
+def test_a_measurement_on_a_busy_machine_is_repeated(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = [9.0, 10.0, 10.0, 11.0] * 2 + [9.0, 5.0, 11.0, 12.0] + [9.0, 10.0, 10.0, 10.0] * 3
+    monkeypatch.setattr(replicas, "_calls_per_s", lambda *_: rounds.pop(0))
+    assert chosen(bundle).unsteady == "4 replicas made 5 to 12 calls per second"
+    assert chosen(bundle).unsteady == "" == chosen(bundle).unsteady
+    assert not rounds, "measured twice"
+
+
+def test_an_engine_that_fails_is_its_own_error(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(NumpyMemory):
+        def run(self, part: str, *_: Any) -> Any:
+            raise EngineError(f"cannot run {part}", "free some memory")
+
+    monkeypatch.setattr(replicas, "load_engine", lambda *_: Broken())
+    with pytest.raises(EngineError, match="cannot run backbone"):
+        chosen(bundle)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "two", "", "1.5", "²"])

@@ -16,6 +16,7 @@ from vbench.runtime.engines.base import EngineOptions, load_engine
 from vbench.runtime.engines.numpy_memory import NumpyMemory
 from vbench.runtime.inputs.base import NamedClip
 from vbench.runtime.load import load
+from vbench.runtime.networks import replicas
 from vbench.runtime.networks.base import Network
 from vbench.runtime.scheduler.options import StreamOptions
 from vbench.runtime.scheduler.results import ClipResult
@@ -48,7 +49,18 @@ def replicated(network: Network) -> Callable[[int], Network]:
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
     yield
-    assert not [thread for thread in threading.enumerate() if thread.name == "vbench-replica"]
+    assert not replica_threads()
+
+
+def replica_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "vbench-replica"]
+
+
+def wait_until(reached: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def answers(results: Iterator[ClipResult]) -> list[tuple[int, np.ndarray]]:
@@ -152,6 +164,23 @@ def test_an_interrupt_ends_the_replicas(replicated: Callable[[int], Network]) ->
     next(results)
     with pytest.raises(KeyboardInterrupt):
         results.throw(KeyboardInterrupt)
+
+
+def test_an_iterable_that_never_returns_does_not_block_the_end(
+    replicated: Callable[[int], Network], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "_STOP_LIMIT_S", 0.2)
+    proceed = threading.Event()
+
+    def blocked() -> Iterator[np.ndarray]:
+        yield clip(0)
+        proceed.wait()
+
+    results = replicated(2).stream(blocked(), StreamOptions())
+    next(results)
+    results.close()
+    proceed.set()
+    wait_until(lambda: not replica_threads())
 
 
 def test_a_warm_up_runs_every_replica(replicated: Callable[[int], Network]) -> None:
