@@ -36,10 +36,13 @@ def device_of(frame: Frame) -> str | None:
     """
     if isinstance(frame, np.ndarray):
         return None
-    if not isinstance(frame, DLPackFrame):
+    if isinstance(frame, type) or not isinstance(frame, DLPackFrame):
         raise FrameError(f"a frame cannot be of type {type(frame).__name__}", _HINT)
-    kind, number = frame.__dlpack_device__()
-    return None if kind in _HOST else f"{_DEVICES.get(kind, f'DLPack device {int(kind)}')}:{number}"
+    try:
+        kind, number = map(int, frame.__dlpack_device__())
+    except Exception as error:  # whatever the other library raises
+        raise _unreadable(frame, error) from error
+    return None if kind in _HOST else f"{_DEVICES.get(kind, f'DLPack device {kind}')}:{number}"
 
 
 def host_frame(frame: Frame) -> NDArray[np.uint8]:
@@ -60,5 +63,9 @@ def host_frame(frame: Frame) -> NDArray[np.uint8]:
 def _import(frame: DLPackFrame) -> NDArray[Any]:
     try:
         return np.from_dlpack(frame)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise FrameError(f"a {type(frame).__name__} cannot be read through DLPack: {error}", _HINT) from error
+    except Exception as error:  # whatever the other library raises
+        raise _unreadable(frame, error) from error
+
+
+def _unreadable(frame: DLPackFrame, error: Exception) -> FrameError:
+    return FrameError(f"a frame of type {type(frame).__name__} cannot be read through DLPack: {error!r}", _HINT)

@@ -30,13 +30,13 @@ CUDA, PAGE_LOCKED, VULKAN = 2, 3, 7
 class CudaFrame:
     """A frame in memory that only ``CudaEngine`` may read."""
 
-    def __init__(self, pixels: NDArray[np.uint8], device: tuple[int, int] = (CUDA, 1)) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], device: tuple[Any, int] = (CUDA, 1)) -> None:
         self.pixels, self._device = pixels, device
 
     def __dlpack__(self, *, stream: Any = None) -> Any:
         raise AssertionError("a frame on a GPU must not be read by the host")
 
-    def __dlpack_device__(self) -> tuple[int, int]:
+    def __dlpack_device__(self) -> tuple[Any, int]:
         return self._device
 
 
@@ -134,7 +134,16 @@ def test_an_engine_that_reads_host_memory_refuses_frames_on_a_gpu(
         (lambda frame: torch.from_numpy(frame)[None], r"^a frame is uint8 \[1, 40, 50, 3\]; return"),
         (lambda frame: frame.transpose(2, 0, 1), r"^a frame is uint8 \[3, 40, 50\]; return"),
         (lambda frame: frame[:0], r"^a frame is uint8 \[0, 50, 3\]; return"),
-        (lambda frame: torch.from_numpy(frame).to(torch.bfloat16), "^a Tensor cannot be read through DLPack: .*; ret"),
+        (
+            lambda frame: torch.from_numpy(frame).to(torch.bfloat16),
+            "^a frame of type Tensor cannot be read through DLPa",
+        ),
+        (lambda _: None, "^a frame cannot be of type NoneType; return uint8 RGB"),
+        (lambda _: CudaFrame, "^a frame cannot be of type"),
+        (
+            lambda frame: CudaFrame(frame, ("cuda", 0)),
+            "^a frame of type CudaFrame cannot be read through DLPack: Value",
+        ),
         (lambda frame: CudaFrame(frame, (VULKAN, 0)), "^the frame is on DLPack device 7:0, but the ort engine"),
     ],
 )
