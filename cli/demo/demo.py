@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ...errors import CheckError, UsageError
+from ...startup import ready
 from ..common.output import print_json, print_lines, stages
 from .flexible import FlexibleChapter, flexible_text, show_flexible
 from .frameexit import FrameExitChapter, frameexit_text, show_frameexit
@@ -26,6 +27,7 @@ def demo(
 
     Example: vbench demo
     """
+    ready()  # the startup of this command is not that of its first run
     _prepare(out)
     with stages() as show_stage:
         frameexit = show_frameexit(out, show_stage)

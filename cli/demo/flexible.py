@@ -107,7 +107,10 @@ def _config(bundle: Path, engine: str, **policy: Any) -> RunConfig:
     from ...runtime.policies.choice import PolicyChoice
 
     return RunConfig(
-        str(bundle), EngineOptions(engine=engine), DataOptions("motion_test"), policy=PolicyChoice(**policy)
+        str(bundle),
+        EngineOptions(engine=engine, say=lambda _: None),
+        DataOptions("motion_test"),
+        policy=PolicyChoice(**policy),
     )
 
 

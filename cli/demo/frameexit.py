@@ -91,7 +91,12 @@ def _config(bundle: Path, engine: str = "ort", *, trace: bool = False) -> RunCon
     from ...bench.records.run_folder import RunConfig
     from ...runtime.engines.options import EngineOptions
 
-    return RunConfig(str(bundle), EngineOptions(engine=engine), DataOptions("demo_test", limit=_VIDEOS), trace=trace)
+    return RunConfig(
+        str(bundle),
+        EngineOptions(engine=engine, say=lambda _: None),
+        DataOptions("demo_test", limit=_VIDEOS),
+        trace=trace,
+    )
 
 
 def _sweep(source: ReplaySource, run: Path, say: Callable[[str], None]) -> int:
