@@ -18,7 +18,7 @@ from ... import __version__
 from ...errors import UsageError
 from ...files import whole_folder
 from ...runtime.bundle.bundle import MANIFEST, Bundle
-from ...runtime.bundle.manifest import Manifest
+from ...runtime.bundle.manifest import Manifest, Target
 from ...runtime.engines.base import EngineOptions
 from ...runtime.engines.graph_check import graph_files
 from ...runtime.families import family_of
@@ -35,6 +35,7 @@ from .served.settings import SETTINGS
 
 RECORD = "vbench.json"
 _VERSION = "1"
+_FORMS: dict[str, Target] = {"gpu": "gpu", "cpu": "ort_cpu"}  # of the graphs, by device; others run anywhere
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def write_repository(
         bundle,
         options.precision,
         EngineOptions(options.precision, parts=parts),
-        "gpu" if options.device == "gpu" else None,
+        _FORMS.get(options.device),
     )
     if options.force:
         _check_replaceable(out)
