@@ -21,6 +21,7 @@ from tests.fuzz.in_process import _isolate
 from tests.fuzz.inotify import OpenedFiles
 from tests.fuzz.oracle import Result
 from tests.fuzz.samples import Samples
+from vbench.runtime.measurements.store import FILE
 
 CODES = (0, 2, 3, 4)
 _REAL = 20  # one input of this number runs in a new process, like a command of a user
@@ -222,10 +223,11 @@ def leftovers(
 ) -> list[str]:
     """Return the new files that a command should not have left: temporary ones, and any other if it failed.
 
-    A command that ends with a failed check (4) has written its output; so has a run whose videos all failed.
+    A command that ends with a failed check (4) has written its output; so has a run whose videos all failed. The times
+    of engines, which ``--engine auto`` stores with a bundle, remain valid if the run then fails.
     """
     stem = f"in/{output.partition('.')[0]}"
     new = {name for name in after if name not in before and not name.startswith(("home", *oracle.LIBRARY_FILES))}
-    new.discard("tmp")
+    new -= {"tmp", f"in/bundle/{FILE}"}
     written = {name for name in new if name == stem or name.startswith((f"{stem}/", f"{stem}."))}
     return sorted({name for name in new if _TEMPORARY.search(name)} | (new - written if code in (0, 4) else new))

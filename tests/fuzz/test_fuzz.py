@@ -86,7 +86,8 @@ def test_the_oracle(case: Case, failure: str | None) -> None:
 
 
 def test_leftovers() -> None:
-    names = ("in/out", "in/out/run.json", "in/out/.run.tmp", "in/.out.123", "in/other", "tmp/x", "home/cache")
+    kept = ("in/out", "in/out/run.json", "home/cache", "in/bundle/measurements.json")
+    names = (*kept, "in/out/.run.tmp", "in/.out.123", "in/other", "tmp/x")
     after = dict.fromkeys(names, (0, 0))
     assert leftovers({}, after, "out", 0) == ["in/.out.123", "in/other", "in/out/.run.tmp", "tmp/x"]
     assert leftovers({}, {"in/out": (0, 0)}, "out", 2) == ["in/out"]
