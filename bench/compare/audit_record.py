@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...runtime.bundle.bundle import open_bundle
 from ...runtime.engine_choice.audits import record_audit
 from ...runtime.engine_choice.candidates import EXACT, LOWER, Candidate
 from ...runtime.engines.device import CPU
-from ..records.run_file import Entries, read_run
+from ..records.run_file import read_run
 from ..records.tables import read_predictions
 from .audit import AuditedRun
 
-
-def _layers(record: Entries, unknown: str) -> str:
-    """Return the engine's layer counts by compute precision; ``unknown`` if the engine does not report them."""
-    return str(record.object("engine_details").content.get("layers", unknown)).replace("i8", "int8")
+_LAYERS = {"bf16": ("bf16:",), "int8": ("i8:", "u8:")}  # OpenVINO's names, in its description of the layers
 
 
 def record_finding(one: AuditedRun, reference: AuditedRun, changed_percent: float, bundle: Path) -> str:
@@ -38,8 +36,14 @@ def record_finding(one: AuditedRun, reference: AuditedRun, changed_percent: floa
         "policy": dict(record.object("policy").content),
     }
     candidate = Candidate(one.engine, one.precision)
-    if one.precision not in _layers(record, one.precision):
+    if not _ran_in(one.precision, record.object("engine_details").content):
         return f"not recorded for --precision auto: {one.engine} ran no layer in {one.precision}"
     if record_audit(open_bundle(bundle), candidate, dataset, changed_percent, len(videos)):
         return f"recorded for --precision auto: {candidate} changed {changed_percent:.2f} % of {len(videos)} videos"
     return f"not recorded for --precision auto: {bundle} is not writable"
+
+
+def _ran_in(precision: str, engine: Mapping[str, object]) -> bool:
+    """Return whether any layer ran in a precision; True if the engine does not say, which only OpenVINO does."""
+    layers = engine.get("layers")
+    return layers is None or any(name in str(layers) for name in _LAYERS[precision])

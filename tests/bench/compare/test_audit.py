@@ -99,6 +99,30 @@ def test_only_lower_precisions_on_the_cpu_are_recorded(
     assert record_finding(bf16, exact, 0.5, tiny_bundle.path) == expected
 
 
+@pytest.mark.parametrize(
+    ("precision", "layers", "recorded"),
+    [
+        ("int8", "u8: 54", True),
+        ("int8", "f32: 1, i8: 53", True),
+        ("int8", "f32: 54", False),
+        ("bf16", "bf16: 13, f32: 30", True),
+        ("bf16", "f32: 17", False),
+    ],
+)
+def test_an_audit_counts_only_if_a_layer_ran_in_the_precision(
+    tiny_bundle: Bundle, data: Path, tmp_path: Path, precision: str, layers: str, recorded: bool
+) -> None:
+    run = start_run(run_config(tiny_bundle, dataset="folder", data=data), tmp_path / "run", "").path
+    content = json.loads((run / "run.json").read_text())
+    content["engine_details"]["layers"] = layers
+    (run / "run.json").write_text(json.dumps(content))
+    exact = AuditedRun(str(run), "ort", "fp32", None, "top1", 50.0, 1.0, 2.0, 3.0, 0, distribution(np.array([0.5])))
+    note = record_finding(replace(exact, engine="openvino", precision=precision), exact, 0.5, tiny_bundle.path)
+    assert note.startswith(
+        "recorded for" if recorded else "not recorded for --precision auto: openvino ran no layer in"
+    )
+
+
 def test_too_many_changes(
     tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
